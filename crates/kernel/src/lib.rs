@@ -1,0 +1,6 @@
+//! Fairlead's handles to the kernel. Nothing here has heard of a Service.
+//!
+//! The only crate with `unsafe`, netlink and, where a mode cannot do without, exec. Beside each
+//! handle stands an in-memory fake that is as strict as the kernel.
+
+pub mod nft;

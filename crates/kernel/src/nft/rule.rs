@@ -1,0 +1,148 @@
+//! The part of the rule language that is needed, as values.
+//!
+//! Each statement compiles to the expressions that `nft` itself would send, so that `nft list`
+//! prints it as it is written here.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::ruleset::{ChainName, SetName};
+
+/// A rule: statements from left to right, each of which may end it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// The statements.
+    pub statements: Vec<Statement>,
+    /// Shown by `nft list`.
+    pub comment: Option<&'static str>,
+}
+
+/// A value taken from the packet, its connection, or chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expr {
+    /// `ip saddr` or `ip6 saddr`.
+    SourceAddress,
+    /// `ip daddr` or `ip6 daddr`.
+    DestinationAddress,
+    /// `meta l4proto`.
+    Protocol,
+    /// `th dport`.
+    DestinationPort,
+    /// `ct original ip daddr`: the address the client asked for, whatever the packet has now.
+    OriginalDestination,
+    /// `numgen random mod MODULUS offset OFFSET`.
+    Random {
+        /// How many values there are.
+        modulus: u32,
+        /// The lowest.
+        offset: u32,
+    },
+}
+
+/// Values side by side: `ip daddr . meta l4proto . th dport`.
+pub type Concat = Vec<Expr>;
+
+/// One statement of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// `KEY @SET`, or `KEY != @SET`: goes on if the key is (is not) in the set.
+    InSet {
+        /// The key.
+        key: Concat,
+        /// The set.
+        set: SetName,
+        /// `!=`.
+        negate: bool,
+    },
+    /// `ip saddr NET`, `ip daddr != NET`: goes on if the address is (is not) in the network.
+    InNet {
+        /// [`Expr::SourceAddress`] or [`Expr::DestinationAddress`].
+        address: Expr,
+        /// The network.
+        net: IpNet,
+        /// `!=`.
+        negate: bool,
+    },
+    /// `iifname NAME` or `iifname "PREFIX*"`: goes on if the packet came in by it (did not).
+    InputInterface {
+        /// The interface's name, or how it begins.
+        name: String,
+        /// `name` is how it begins.
+        prefix: bool,
+        /// `!=`.
+        negate: bool,
+    },
+    /// `fib saddr type local`, `fib daddr type local`: goes on if this host owns the address.
+    IsLocal(Expr),
+    /// `ct state new`.
+    NewConnection,
+    /// `ct status dnat`: goes on if the connection's destination was translated.
+    Translated,
+    /// `meta l4proto { tcp, udp, sctp }`: needed before a translation that gives a port.
+    HasPorts,
+    /// `meta mark & BITS != 0`.
+    HasMark(u32),
+    /// `meta mark set meta mark | BITS`.
+    SetMark(u32),
+    /// `meta mark set meta mark ^ BITS`.
+    FlipMark(u32),
+    /// `ip daddr set KEY map @MAP`: ends the rule if the map has no such key.
+    SetDestinationFromMap {
+        /// The key.
+        key: Concat,
+        /// The map.
+        map: SetName,
+    },
+    /// `ip daddr set ct original ip daddr`.
+    RestoreDestination,
+    /// `update @MAP { KEY timeout T : DATA }`: remembers, or refreshes what is remembered and
+    /// leaves its data as it is.
+    Update {
+        /// The dynamic map.
+        map: SetName,
+        /// The key.
+        key: Concat,
+        /// How long without another update it is kept.
+        timeout: Duration,
+        /// What a new element holds.
+        data: Concat,
+    },
+    /// `delete @MAP { KEY : DATA }`: forgets; the data is not compared.
+    Forget {
+        /// The dynamic map.
+        map: SetName,
+        /// The key.
+        key: Concat,
+        /// Data of the map's type, as the grammar wants.
+        data: Concat,
+    },
+    /// `KEY vmap @MAP`: follows the verdict; the rule ends if the map has no such key.
+    VerdictMap {
+        /// The key.
+        key: Concat,
+        /// The map.
+        map: SetName,
+    },
+    /// `dnat ip to KEY map @MAP`: the map gives an address and a port; the rule ends if it has
+    /// no such key.
+    Dnat {
+        /// The key.
+        key: Concat,
+        /// The map.
+        map: SetName,
+    },
+    /// `masquerade fully-random`.
+    Masquerade,
+    /// `reject`, with ICMP port unreachable (for TCP a reset is not sent, as `nft`'s plain
+    /// `reject` does).
+    Reject,
+    /// `drop`.
+    Drop,
+    /// `return`.
+    Return,
+    /// `jump CHAIN`.
+    Jump(ChainName),
+    /// `goto CHAIN`.
+    Goto(ChainName),
+}
