@@ -1,4 +1,5 @@
 //! nf_tables: the language ([`ruleset`], [`rule`]), and what speaks it.
 
+pub mod handle;
 pub mod rule;
 pub mod ruleset;
