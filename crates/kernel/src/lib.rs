@@ -3,4 +3,6 @@
 //! The only crate with `unsafe`, netlink and, where a mode cannot do without, exec. Beside each
 //! handle stands an in-memory fake that is as strict as the kernel.
 
+pub mod error;
+pub mod netns;
 pub mod nft;

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::ruleset::{BaseHook, Batch, Element, TableId};
+pub use crate::error::CallError;
 
 /// nf_tables, the kernel's or a fake.
 pub trait Nft {
@@ -53,25 +54,24 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, std::io::Error::from_raw_os_error(self.errno))?;
-        self.message.as_ref().map_or(Ok(()), |message| write!(f, " ({message})"))
+        write!(
+            f,
+            "{}: {}",
+            self.what,
+            std::io::Error::from_raw_os_error(self.errno)
+        )?;
+        self.message
+            .as_ref()
+            .map_or(Ok(()), |message| write!(f, " ({message})"))
     }
 }
 
 fn list(refusals: &[Refusal]) -> String {
-    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// A system call that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{call} {object}: {}", std::io::Error::from_raw_os_error(*.errno))]
-pub struct CallError {
-    /// What was called.
-    pub call: &'static str,
-    /// On what.
-    pub object: String,
-    /// The error number (errno(3)).
-    pub errno: i32,
+    refusals
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A table as it is in the kernel. Rules are not read: they are written anew when in doubt.
