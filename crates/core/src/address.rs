@@ -97,7 +97,9 @@ pub enum AddressError {
 /// Reads an address as the Kubernetes API does: leading zeros in IPv4 octets are decimal, and
 /// an IPv4-mapped IPv6 address is the IPv4 address.
 pub fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
-    let parsed = parse_ipv4(text).map(IpAddr::V4).or_else(|| text.parse::<Ipv6Addr>().ok().map(unmap));
+    let parsed = parse_ipv4(text)
+        .map(IpAddr::V4)
+        .or_else(|| text.parse::<Ipv6Addr>().ok().map(unmap));
     parsed.ok_or_else(|| AddressError::NotAnAddress(text.to_owned()))
 }
 
@@ -107,10 +109,19 @@ pub fn parse_net(text: &str) -> Result<IpNet, AddressError> {
     let error = || AddressError::NotANetwork(text.to_owned());
     let (address, length) = text.split_once('/').ok_or_else(error)?;
     let decimal = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
-    let length: u8 = if decimal { length.parse().map_err(|_| error())? } else { return Err(error()) };
-    let net = match (parse_ip(address).map_err(|_| error())?, address.contains(':')) {
+    let length: u8 = if decimal {
+        length.parse().map_err(|_| error())?
+    } else {
+        return Err(error());
+    };
+    let net = match (
+        parse_ip(address).map_err(|_| error())?,
+        address.contains(':'),
+    ) {
         // An IPv4-mapped network counts its prefix length from the start of the 128 bits.
-        (IpAddr::V4(v4), true) => Ipv4Net::new(v4, length.checked_sub(96).ok_or_else(error)?).map(IpNet::V4),
+        (IpAddr::V4(v4), true) => {
+            Ipv4Net::new(v4, length.checked_sub(96).ok_or_else(error)?).map(IpNet::V4)
+        }
         (IpAddr::V4(v4), false) => Ipv4Net::new(v4, length).map(IpNet::V4),
         (IpAddr::V6(v6), _) => Ipv6Net::new(v6, length).map(IpNet::V6),
     };
@@ -131,7 +142,9 @@ fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
 }
 
 fn unmap(address: Ipv6Addr) -> IpAddr {
-    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
+    address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
 #[cfg(test)]
@@ -140,22 +153,52 @@ mod tests {
 
     #[test]
     fn leading_zeros_are_decimal() {
-        for (text, canonical) in
-            [("172.30.0.041", "172.30.0.41"), ("10.180.00.001", "10.180.0.1"), ("::ffff:1.2.3.4", "1.2.3.4")]
-        {
+        for (text, canonical) in [
+            ("172.30.0.041", "172.30.0.41"),
+            ("10.180.00.001", "10.180.0.1"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+        ] {
             assert_eq!(parse_ip(text).unwrap().to_string(), canonical);
         }
-        assert_eq!(parse_net("203.0.113.000/025").unwrap().to_string(), "203.0.113.0/25");
-        assert_eq!(parse_net("fd00:10::1/64").unwrap().to_string(), "fd00:10::/64");
+        assert_eq!(
+            parse_net("203.0.113.000/025").unwrap().to_string(),
+            "203.0.113.0/25"
+        );
+        assert_eq!(
+            parse_net("fd00:10::1/64").unwrap().to_string(),
+            "fd00:10::/64"
+        );
     }
 
     #[test]
     fn what_is_no_address_is_refused_with_its_text() {
-        for text in ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.4/24", "a.b.c.d", "+1.2.3.4", "fe80::1%eth0"] {
-            assert_eq!(parse_ip(text), Err(AddressError::NotAnAddress(text.to_owned())));
+        for text in [
+            "",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.256",
+            "1.2.3.4/24",
+            "a.b.c.d",
+            "+1.2.3.4",
+            "fe80::1%eth0",
+        ] {
+            assert_eq!(
+                parse_ip(text),
+                Err(AddressError::NotAnAddress(text.to_owned()))
+            );
         }
-        for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "fd00::/129", "/8"] {
-            assert_eq!(parse_net(text), Err(AddressError::NotANetwork(text.to_owned())));
+        for text in [
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "fd00::/129",
+            "/8",
+        ] {
+            assert_eq!(
+                parse_net(text),
+                Err(AddressError::NotANetwork(text.to_owned()))
+            );
         }
     }
 }

@@ -10,3 +10,6 @@
 
 pub mod address;
 pub mod api;
+pub mod model;
+pub mod route;
+pub mod settings;

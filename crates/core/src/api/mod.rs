@@ -10,5 +10,7 @@ mod service;
 mod slice;
 
 pub use object::{Change, Kind, Node, NodeAddress, NodeAddressKind, ObjectName, ServiceCidr};
-pub use service::{Ingress, IpMode, Service, ServicePort, ServiceType, SessionAffinity, TrafficPolicy};
+pub use service::{
+    Ingress, IpMode, Service, ServicePort, ServiceType, SessionAffinity, TrafficPolicy,
+};
 pub use slice::{AddressType, Endpoint, EndpointSlice, SlicePort};

@@ -17,7 +17,10 @@ pub struct ObjectName {
 impl ObjectName {
     /// A namespaced name.
     pub fn new(namespace: &str, name: &str) -> ObjectName {
-        ObjectName { namespace: namespace.into(), name: name.into() }
+        ObjectName {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The name of a cluster-wide object.
@@ -50,7 +53,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 4] = [Kind::Service, Kind::EndpointSlice, Kind::Node, Kind::ServiceCidr];
+    pub const ALL: [Kind; 4] = [
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::Node,
+        Kind::ServiceCidr,
+    ];
 }
 
 impl fmt::Display for Kind {

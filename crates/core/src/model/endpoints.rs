@@ -1,0 +1,268 @@
+//! Endpoints: slices reduced to what decides, and merged into one list for a service port.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::service_port::port_number;
+use super::{Problem, ServicePort};
+use crate::address::{Family, Protocol, parse_ip};
+use crate::api::{self, AddressType, ObjectName};
+
+/// The endpoints of one slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    family: Family,
+    ports: Box<[Port]>,
+    members: Box<[Member]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Port {
+    name: Box<str>,
+    protocol: Protocol,
+    number: u16,
+}
+
+/// An endpoint of a slice, on whichever port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member {
+    address: IpAddr,
+    state: State,
+    hints: Option<Box<Hints>>,
+}
+
+/// The conditions, defaults applied, and whether the endpoint is on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    ready: bool,
+    serving: bool,
+    terminating: bool,
+    local: bool,
+}
+
+/// Where the endpoint would like its traffic to come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hints {
+    zones: Vec<String>,
+    any_node: bool,
+    this_node: bool,
+}
+
+/// An endpoint of a service port.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint<'a> {
+    /// Its address.
+    pub address: IpAddr,
+    /// The port it listens on.
+    pub port: u16,
+    state: State,
+    hints: Option<&'a Hints>,
+}
+
+impl Endpoint<'_> {
+    /// Ready for traffic.
+    pub fn is_ready(&self) -> bool {
+        self.state.ready
+    }
+
+    /// On its way out and still answering: used when nothing is ready.
+    pub fn is_serving_terminating(&self) -> bool {
+        self.state.serving && self.state.terminating
+    }
+
+    /// Answering, ready or on its way out.
+    pub fn is_serving(&self) -> bool {
+        self.state.serving
+    }
+
+    /// On this node.
+    pub fn is_local(&self) -> bool {
+        self.state.local
+    }
+
+    /// Whether it has a hint for any zone, and whether one names this zone.
+    pub fn zone_hint(&self, zone: Option<&str>) -> (bool, bool) {
+        let zones = self.hints.map_or(&[][..], |hints| &hints.zones);
+        (
+            !zones.is_empty(),
+            zone.is_some_and(|zone| zones.iter().any(|hint| hint == zone)),
+        )
+    }
+
+    /// Whether it has a hint for any node, and whether one names this node.
+    pub fn node_hint(&self) -> (bool, bool) {
+        self.hints
+            .map_or((false, false), |hints| (hints.any_node, hints.this_node))
+    }
+}
+
+/// Reduces a slice: whose endpoints they are, the endpoints, and what is wrong with them.
+/// `None` when the slice is not for a proxy.
+pub(super) fn read(
+    slice: &api::EndpointSlice,
+    node_name: &str,
+) -> Option<(ObjectName, Slice, Vec<Problem>)> {
+    let service = slice.service.as_deref().filter(|name| !name.is_empty())?;
+    let family = match slice.address_type {
+        AddressType::Ipv4 => Family::V4,
+        AddressType::Ipv6 => Family::V6,
+        AddressType::Fqdn => return None,
+    };
+    if slice.headless || slice.name.namespace.is_empty() || slice.name.name.is_empty() {
+        return None;
+    }
+    let mut problems = Vec::new();
+    let mut report = |field: String, message: String| {
+        problems.push(Problem::new(
+            format!("EndpointSlice {}", slice.name),
+            field,
+            message,
+        ));
+    };
+    let ports = read_ports(slice, &mut report);
+    let members = read_members(slice, family, node_name, &mut report);
+    let owner = ObjectName {
+        namespace: Arc::clone(&slice.name.namespace),
+        name: service.into(),
+    };
+    Some((
+        owner,
+        Slice {
+            family,
+            ports,
+            members,
+        },
+        problems,
+    ))
+}
+
+fn read_ports(slice: &api::EndpointSlice, report: &mut impl FnMut(String, String)) -> Box<[Port]> {
+    let mut ports = Vec::new();
+    for (index, port) in slice.ports.iter().enumerate() {
+        // No name or no number: a slice for all ports, which a proxy cannot serve.
+        let (Some(name), Some(number)) = (&port.name, port.port) else {
+            continue;
+        };
+        match port_number(number) {
+            Some(number) => ports.push(Port {
+                name: name.as_str().into(),
+                protocol: port.protocol,
+                number,
+            }),
+            None if number == 0 => {}
+            None => report(
+                format!("ports[{index}].port"),
+                format!("{number} is not between 1 and 65535; the port is left out"),
+            ),
+        }
+    }
+    ports.into()
+}
+
+fn read_members(
+    slice: &api::EndpointSlice,
+    family: Family,
+    node_name: &str,
+    report: &mut impl FnMut(String, String),
+) -> Box<[Member]> {
+    let mut members = Vec::with_capacity(slice.endpoints.len());
+    for (index, endpoint) in slice.endpoints.iter().enumerate() {
+        let Some(text) = endpoint.addresses.first() else {
+            continue;
+        };
+        let fault = match parse_ip(text) {
+            Ok(address) if Family::of(address) == family => {
+                members.push(member(endpoint, address, node_name));
+                continue;
+            }
+            Ok(address) => format!("{address} is not {family}, which addressType says it is"),
+            Err(error) => error.to_string(),
+        };
+        report(
+            format!("endpoints[{index}].addresses[0]"),
+            format!("{fault}; the endpoint is left out"),
+        );
+    }
+    members.into()
+}
+
+fn member(endpoint: &api::Endpoint, address: IpAddr, node_name: &str) -> Member {
+    let state = State {
+        ready: endpoint.ready.unwrap_or(true),
+        serving: endpoint.serving.unwrap_or(true),
+        terminating: endpoint.terminating.unwrap_or(false),
+        local: !node_name.is_empty() && endpoint.node_name.as_deref() == Some(node_name),
+    };
+    let unhinted = endpoint.zone_hints.is_empty() && endpoint.node_hints.is_empty();
+    let hints = (!unhinted).then(|| {
+        Box::new(Hints {
+            zones: endpoint.zone_hints.clone(),
+            any_node: !endpoint.node_hints.is_empty(),
+            this_node: endpoint.node_hints.iter().any(|name| name == node_name),
+        })
+    });
+    Member {
+        address,
+        state,
+        hints,
+    }
+}
+
+/// The endpoints of a service port, sorted by their printed form `address:port` byte by byte, as
+/// kube-proxy sorts them: the order decides probabilities and rule order in the iptables mode.
+///
+/// An endpoint that several slices hold counts once. The later record replaces the earlier one
+/// unless it is terminating; slices are visited in the order of their names.
+pub(super) fn merge<'a>(
+    slices: impl Iterator<Item = &'a Slice>,
+    port: &ServicePort,
+) -> Vec<Endpoint<'a>> {
+    let mut found: BTreeMap<PrintedForm, Endpoint<'a>> = BTreeMap::new();
+    for slice in slices.filter(|slice| slice.family == port.family) {
+        let matches = |p: &&Port| *p.name == *port.name.port && p.protocol == port.name.protocol;
+        for slice_port in slice.ports.iter().filter(matches) {
+            for member in &slice.members {
+                let form = PrintedForm::new(member.address, slice_port.number);
+                if member.state.terminating && found.contains_key(&form) {
+                    continue;
+                }
+                found.insert(form, member.on_port(slice_port.number));
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+impl Member {
+    fn on_port(&self, port: u16) -> Endpoint<'_> {
+        Endpoint {
+            address: self.address,
+            port,
+            state: self.state,
+            hints: self.hints.as_deref(),
+        }
+    }
+}
+
+/// `10.0.0.1:80` or `[fd00::1]:80`, on the stack: it is made for every endpoint of every
+/// Service that changes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PrintedForm([u8; PrintedForm::LONGEST]);
+
+impl PrintedForm {
+    /// `[xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx]:65535` has 47 characters.
+    const LONGEST: usize = 48;
+
+    fn new(address: IpAddr, port: u16) -> PrintedForm {
+        let mut form = PrintedForm([0; PrintedForm::LONGEST]);
+        let mut rest = &mut form.0[..];
+        // It fits by the bound above; were it cut, the order would suffer and nothing else.
+        let _ = match address {
+            IpAddr::V4(v4) => write!(rest, "{v4}:{port}"),
+            IpAddr::V6(v6) => write!(rest, "[{v6}]:{port}"),
+        };
+        form
+    }
+}

@@ -1,0 +1,257 @@
+//! What the cluster has said so far, given meaning, kept by Service.
+//!
+//! A [`Model`] takes [`Change`]s and remembers which Services they touch. It is never consumed:
+//! a failed sync can ask again. Everything is kept parsed; the text of the objects is gone.
+
+mod claims;
+mod endpoints;
+mod node;
+mod problem;
+mod service_port;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub(crate) use claims::destinations;
+pub use claims::{Destination, DestinationKind};
+pub use endpoints::{Endpoint, Slice};
+pub use node::NodeView;
+pub use problem::Problem;
+pub use service_port::{ServicePort, ServicePortName};
+
+use crate::address::Family;
+use crate::api::{self, Change, Kind, ObjectName};
+use crate::route::{self, Routes};
+use crate::settings::Settings;
+use claims::Claims;
+
+/// Services, endpoints and this node, as the changes so far describe them.
+#[derive(Debug, Default)]
+pub struct Model {
+    settings: Settings,
+    services: HashMap<ObjectName, Entry>,
+    /// Which Service a slice was last said to belong to.
+    slice_owner: HashMap<ObjectName, ObjectName>,
+    claims: Claims,
+    node: NodeView,
+    service_cidrs: BTreeMap<String, Vec<String>>,
+    synced: BTreeSet<Kind>,
+    dirty: BTreeSet<ObjectName>,
+    environment_changed: bool,
+}
+
+/// What is known of one Service: it may have endpoints before it exists.
+#[derive(Debug, Default)]
+struct Entry {
+    created: Option<i64>,
+    ports: Vec<ServicePort>,
+    /// By slice name, so that the order slices are merged in does not depend on arrival.
+    slices: BTreeMap<ObjectName, Slice>,
+}
+
+impl Model {
+    /// A model for the node that the settings name.
+    pub fn new(settings: Settings) -> Model {
+        Model {
+            settings,
+            environment_changed: true,
+            ..Model::default()
+        }
+    }
+
+    /// Takes a change in. Returns what is wrong with the object; the rest of it counts.
+    pub fn apply(&mut self, change: Change) -> Vec<Problem> {
+        match change {
+            Change::Service(service) => self.apply_service(&service),
+            Change::EndpointSlice(slice) => self.apply_slice(&slice),
+            Change::Node(node) => self.apply_node(&node),
+            Change::ServiceCidr(cidr) => self.apply_service_cidr(cidr),
+            Change::Deleted(kind, name) => {
+                self.delete(kind, &name);
+                Vec::new()
+            }
+            Change::Synced(kind) => {
+                self.synced.insert(kind);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether enough is known to program anything: Services and slices were told completely.
+    pub fn is_complete(&self) -> bool {
+        self.synced.contains(&Kind::Service) && self.synced.contains(&Kind::EndpointSlice)
+    }
+
+    /// The Services that changes touched since the last call, sorted.
+    pub fn take_dirty(&mut self) -> BTreeSet<ObjectName> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Whether this node or the ServiceCIDRs changed since the last call.
+    pub fn take_environment_changed(&mut self) -> bool {
+        std::mem::take(&mut self.environment_changed)
+    }
+
+    /// The names of all Services that have ports here, in no order.
+    pub fn services(&self) -> impl Iterator<Item = &ObjectName> {
+        self.services
+            .iter()
+            .filter(|(_, entry)| !entry.ports.is_empty())
+            .map(|(name, _)| name)
+    }
+
+    /// What this node is.
+    pub fn node(&self) -> &NodeView {
+        &self.node
+    }
+
+    /// The settings the model was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The networks that cluster IPs of a family are allocated from, sorted, without those that
+    /// lie in another.
+    pub fn service_cidrs(&self, family: Family) -> Vec<ipnet::IpNet> {
+        let texts = self.service_cidrs.values().flatten();
+        let nets = texts.filter_map(|text| crate::address::parse_net(text).ok());
+        ipnet::IpNet::aggregate(&nets.filter(|net| Family::of_net(*net) == family).collect())
+    }
+
+    /// Decides for every port of a Service in both families. Empty when the Service is gone.
+    pub fn routes(&self, service: &ObjectName) -> Vec<Routes> {
+        let Some(entry) = self.services.get(service) else {
+            return Vec::new();
+        };
+        entry
+            .ports
+            .iter()
+            .map(|port| self.route_port(port, entry))
+            .collect()
+    }
+
+    fn route_port(&self, port: &ServicePort, entry: &Entry) -> Routes {
+        let endpoints = endpoints::merge(entry.slices.values(), port);
+        let context = route::Context {
+            zone: self.node.zone.as_deref(),
+            detects_local: self.settings.detector(port.family, &self.node).is_some(),
+            masquerade_all: self.settings.masquerade_all,
+            node_ip: self.node.ip(port.family),
+        };
+        let mut routes = route::route(port, &endpoints, &context);
+        self.claims.yield_contested(port, &mut routes);
+        routes
+    }
+
+    fn apply_service(&mut self, service: &api::Service) -> Vec<Problem> {
+        let (ports, problems) = service_port::read(service);
+        let entry = self.services.entry(service.name.clone()).or_default();
+        if entry.ports != ports || entry.created != service.created {
+            self.claims
+                .withdraw(&entry.ports, entry.created, &mut self.dirty);
+            self.claims.assert(&ports, service.created, &mut self.dirty);
+            entry.ports = ports;
+            entry.created = service.created;
+            self.dirty.insert(service.name.clone());
+        }
+        self.forget_if_empty(&service.name);
+        problems
+    }
+
+    fn apply_slice(&mut self, slice: &api::EndpointSlice) -> Vec<Problem> {
+        let Some((owner, reduced, problems)) = endpoints::read(slice, &self.settings.node_name)
+        else {
+            self.delete_slice(&slice.name);
+            return Vec::new();
+        };
+        if self
+            .slice_owner
+            .get(&slice.name)
+            .is_some_and(|before| *before != owner)
+        {
+            self.delete_slice(&slice.name);
+        }
+        let entry = self.services.entry(owner.clone()).or_default();
+        if entry.slices.get(&slice.name) != Some(&reduced) {
+            entry.slices.insert(slice.name.clone(), reduced);
+            self.slice_owner.insert(slice.name.clone(), owner.clone());
+            self.dirty.insert(owner);
+        }
+        problems
+    }
+
+    fn apply_node(&mut self, node: &api::Node) -> Vec<Problem> {
+        if node.name != self.settings.node_name {
+            return Vec::new();
+        }
+        let (view, problems) = node::read(node);
+        if view != self.node {
+            self.node = view;
+            self.touch_all();
+        }
+        problems
+    }
+
+    fn apply_service_cidr(&mut self, cidr: api::ServiceCidr) -> Vec<Problem> {
+        let object = || format!("ServiceCIDR {}", cidr.name);
+        let wrong = cidr.cidrs.iter().filter_map(|text| {
+            let error = crate::address::parse_net(text).err()?;
+            Some(Problem::new(object(), "spec.cidrs", error.to_string()))
+        });
+        let problems = wrong.collect();
+        if self.service_cidrs.get(&cidr.name) != Some(&cidr.cidrs) {
+            self.service_cidrs.insert(cidr.name, cidr.cidrs);
+            self.environment_changed = true;
+        }
+        problems
+    }
+
+    fn delete(&mut self, kind: Kind, name: &ObjectName) {
+        match kind {
+            Kind::Service => self.delete_service(name),
+            Kind::EndpointSlice => self.delete_slice(name),
+            // The last Node object is kept, as kube-proxy does: a node that still runs pods
+            // does not stop being one when its object is deleted and made again.
+            Kind::Node => {}
+            Kind::ServiceCidr => {
+                self.environment_changed |= self.service_cidrs.remove(&*name.name).is_some();
+            }
+        }
+    }
+
+    fn delete_service(&mut self, name: &ObjectName) {
+        let Some(entry) = self.services.get_mut(name) else {
+            return;
+        };
+        self.claims
+            .withdraw(&entry.ports, entry.created, &mut self.dirty);
+        entry.ports.clear();
+        self.dirty.insert(name.clone());
+        self.forget_if_empty(name);
+    }
+
+    fn delete_slice(&mut self, name: &ObjectName) {
+        let Some(owner) = self.slice_owner.remove(name) else {
+            return;
+        };
+        if let Some(entry) = self.services.get_mut(&owner) {
+            entry.slices.remove(name);
+            self.forget_if_empty(&owner);
+            self.dirty.insert(owner);
+        }
+    }
+
+    fn forget_if_empty(&mut self, name: &ObjectName) {
+        if self
+            .services
+            .get(name)
+            .is_some_and(|entry| entry.ports.is_empty() && entry.slices.is_empty())
+        {
+            self.services.remove(name);
+        }
+    }
+
+    fn touch_all(&mut self) {
+        self.environment_changed = true;
+        self.dirty.extend(self.services.keys().cloned());
+    }
+}

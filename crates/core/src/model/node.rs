@@ -1,0 +1,66 @@
+//! This node: its zone, its addresses, its pods' networks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Problem;
+use crate::address::{Family, parse_ip, parse_net};
+use crate::api::{self, NodeAddressKind};
+
+/// What the Node object says of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeView {
+    /// The label `topology.kubernetes.io/zone`.
+    pub zone: Option<String>,
+    /// The addresses the node is known by: the first internal one (else external), then the
+    /// first of the other family.
+    pub ips: Vec<IpAddr>,
+    /// `spec.podCIDRs`.
+    pub pod_cidrs: Vec<IpNet>,
+}
+
+impl NodeView {
+    /// The node's address in a family.
+    pub fn ip(&self, family: Family) -> Option<IpAddr> {
+        self.ips
+            .iter()
+            .copied()
+            .find(|ip| Family::of(*ip) == family)
+    }
+}
+
+/// Reads a Node; addresses and networks that are none are left out and reported.
+pub(super) fn read(node: &api::Node) -> (NodeView, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut report = |field: &str, message: String| {
+        problems.push(Problem::new(format!("Node {}", node.name), field, message));
+    };
+    let mut ips: Vec<IpAddr> = Vec::new();
+    for kind in [NodeAddressKind::InternalIp, NodeAddressKind::ExternalIp] {
+        for entry in node.addresses.iter().filter(|entry| entry.kind == kind) {
+            match parse_ip(&entry.address) {
+                Ok(ip) if ips.iter().all(|known| Family::of(*known) != Family::of(ip)) => {
+                    ips.push(ip);
+                }
+                Ok(_) => {}
+                Err(error) => report("status.addresses", format!("{error}; it is left out")),
+            }
+        }
+    }
+    let mut pod_cidrs = Vec::new();
+    for text in &node.pod_cidrs {
+        match parse_net(text) {
+            Ok(net) => pod_cidrs.push(net),
+            Err(error) => report("spec.podCIDRs", format!("{error}; it is left out")),
+        }
+    }
+    (
+        NodeView {
+            zone: node.zone.clone(),
+            ips,
+            pod_cidrs,
+        },
+        problems,
+    )
+}

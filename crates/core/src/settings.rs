@@ -1,0 +1,157 @@
+//! What the operator decided: the parts of kube-proxy's configuration that shape rules.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::address::Family;
+use crate::model::NodeView;
+
+/// Settings of a proxy. They hold for the life of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of this node: endpoints with this `nodeName` are local.
+    pub node_name: String,
+    /// How traffic of this node's pods is told from other traffic (`--detect-local-mode`).
+    pub detect_local: DetectLocal,
+    /// Masquerade all traffic to cluster IPs (`--masquerade-all`).
+    pub masquerade_all: bool,
+    /// The bit of the packet mark that asks for masquerading (`--iptables-masquerade-bit`).
+    pub masquerade_mark: u32,
+    /// Where node ports answer (`--nodeport-addresses`).
+    pub node_port_addresses: NodePortAddresses,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            node_name: String::new(),
+            detect_local: DetectLocal::None,
+            masquerade_all: false,
+            masquerade_mark: 1 << 14,
+            node_port_addresses: NodePortAddresses::primary(),
+        }
+    }
+}
+
+impl Settings {
+    /// The detector of a family, `None` when nothing tells its local pods.
+    pub fn detector(&self, family: Family, node: &NodeView) -> Option<LocalDetector> {
+        let first = |nets: &[IpNet]| {
+            let net = nets.iter().find(|net| Family::of_net(**net) == family)?;
+            Some(LocalDetector::Network(net.trunc()))
+        };
+        match &self.detect_local {
+            DetectLocal::None => None,
+            DetectLocal::ClusterCidr(nets) => first(nets),
+            DetectLocal::NodeCidr => first(&node.pod_cidrs),
+            DetectLocal::BridgeInterface(name) => Some(LocalDetector::Interface(name.clone())),
+            DetectLocal::InterfaceNamePrefix(prefix) => {
+                Some(LocalDetector::InterfacePrefix(prefix.clone()))
+            }
+        }
+    }
+}
+
+/// `--detect-local-mode` with its argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DetectLocal {
+    /// Nothing tells local pods.
+    None,
+    /// The networks of all pods of the cluster, one a family (`--cluster-cidr`).
+    ClusterCidr(Vec<IpNet>),
+    /// The networks of this node's pods, from the Node object.
+    NodeCidr,
+    /// Pods are behind this bridge (`--pod-bridge-interface`).
+    BridgeInterface(String),
+    /// Pods' interfaces begin like this (`--pod-interface-name-prefix`).
+    InterfaceNamePrefix(String),
+}
+
+/// What tells a packet of a local pod, in one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalDetector {
+    /// Its source lies in the network.
+    Network(IpNet),
+    /// It came in by the interface.
+    Interface(String),
+    /// It came in by an interface whose name begins so.
+    InterfacePrefix(String),
+}
+
+/// `--nodeport-addresses`: words and networks, which add up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodePortAddresses {
+    /// Every local address but loopback: the word `all`, or a network with prefix length 0.
+    pub all: bool,
+    /// The addresses of the Node object: the word `primary`, and the default.
+    pub primary: bool,
+    /// The IPv4 loopback addresses, for connections this host makes: the word `localhost`.
+    pub localhost: bool,
+    /// The local addresses that lie in one of these networks.
+    pub networks: Vec<IpNet>,
+}
+
+/// Where node ports of one family answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodePortScope {
+    /// On every local address but loopback.
+    pub all: bool,
+    /// On these addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// On the IPv4 loopback addresses. The kernel routes IPv6 loopback nowhere else, so there
+    /// is no such thing for IPv6.
+    pub localhost: bool,
+}
+
+impl NodePortAddresses {
+    /// The addresses of the Node object alone.
+    pub fn primary() -> NodePortAddresses {
+        NodePortAddresses {
+            primary: true,
+            ..NodePortAddresses::default()
+        }
+    }
+
+    /// Resolves the setting for a family, given the node and the addresses the host has now.
+    ///
+    /// As in kube-proxy, a setting that leaves nothing for the family (the node has no address
+    /// of it, or only networks of the other family are given) means every address.
+    pub fn scope(&self, family: Family, node: &NodeView, host: &[IpAddr]) -> NodePortScope {
+        let ours = || {
+            self.networks
+                .iter()
+                .filter(|net| Family::of_net(**net) == family)
+        };
+        let primary = self
+            .primary
+            .then(|| node.ip(family))
+            .flatten()
+            .filter(|ip| !ip.is_loopback());
+        let names_nothing = primary.is_none() && ours().next().is_none() && !self.localhost;
+        if self.all || names_nothing || ours().any(|net| net.prefix_len() == 0) {
+            return NodePortScope {
+                all: true,
+                addresses: BTreeSet::new(),
+                localhost: self.serves_localhost(family),
+            };
+        }
+        let answers = |ip: &&IpAddr| !ip.is_loopback() && ours().any(|net| net.contains(*ip));
+        let addresses = host
+            .iter()
+            .filter(answers)
+            .copied()
+            .chain(primary)
+            .collect();
+        NodePortScope {
+            all: false,
+            addresses,
+            localhost: self.serves_localhost(family),
+        }
+    }
+
+    fn serves_localhost(&self, family: Family) -> bool {
+        self.localhost && family == Family::V4
+    }
+}
