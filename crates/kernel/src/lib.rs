@@ -4,5 +4,6 @@
 //! handle stands an in-memory fake that is as strict as the kernel.
 
 pub mod error;
+pub mod netlink;
 pub mod netns;
 pub mod nft;
