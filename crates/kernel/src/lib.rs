@@ -4,6 +4,8 @@
 //! handle stands an in-memory fake that is as strict as the kernel.
 
 pub mod error;
+pub mod features;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod sysctl;
