@@ -73,7 +73,7 @@ impl fmt::Display for Kind {
 }
 
 /// One thing a source has to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Change {
     /// A Service appeared or is different now.
     Service(Service),
@@ -91,7 +91,7 @@ pub enum Change {
 }
 
 /// A Node: what a proxy needs of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Node {
     /// `metadata.name`.
     pub name: String,
@@ -104,7 +104,7 @@ pub struct Node {
 }
 
 /// An entry of `status.addresses`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NodeAddress {
     /// Which use the address has.
     pub kind: NodeAddressKind,
@@ -113,7 +113,7 @@ pub struct NodeAddress {
 }
 
 /// The types of node address that matter here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NodeAddressKind {
     /// `InternalIP`.
     InternalIp,
@@ -124,7 +124,7 @@ pub enum NodeAddressKind {
 }
 
 /// A ServiceCIDR: ranges that cluster IPs are allocated from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceCidr {
     /// `metadata.name`.
     pub name: String,

@@ -4,7 +4,7 @@ use super::ObjectName;
 use crate::address::{Family, Protocol};
 
 /// A v1 Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Service {
     /// `metadata.namespace` and `metadata.name`.
     pub name: ObjectName,
@@ -40,7 +40,7 @@ pub struct Service {
 }
 
 /// `spec.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ServiceType {
     /// Reached by its cluster IP.
     #[default]
@@ -54,7 +54,7 @@ pub enum ServiceType {
 }
 
 /// `externalTrafficPolicy` or `internalTrafficPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TrafficPolicy {
     /// Any endpoint of the cluster.
     #[default]
@@ -64,7 +64,7 @@ pub enum TrafficPolicy {
 }
 
 /// `spec.sessionAffinity`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SessionAffinity {
     /// Every connection is for itself.
     #[default]
@@ -77,7 +77,7 @@ pub enum SessionAffinity {
 }
 
 /// An entry of `status.loadBalancer.ingress`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ingress {
     /// The address; empty when the entry has a host name alone.
     pub ip: String,
@@ -86,7 +86,7 @@ pub struct Ingress {
 }
 
 /// `ipMode` of an ingress entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum IpMode {
     /// Packets arrive with this destination address.
     #[default]
@@ -96,7 +96,7 @@ pub enum IpMode {
 }
 
 /// An entry of `spec.ports`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServicePort {
     /// The port's name, empty for a Service with one unnamed port.
     pub name: String,

@@ -6,7 +6,7 @@ use super::ObjectName;
 use crate::address::Protocol;
 
 /// A discovery.k8s.io/v1 EndpointSlice: some of the endpoints of one Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EndpointSlice {
     /// `metadata.namespace` and `metadata.name`.
     pub name: ObjectName,
@@ -26,7 +26,7 @@ pub struct EndpointSlice {
 }
 
 /// `addressType` of a slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AddressType {
     /// `IPv4`.
     Ipv4,
@@ -37,7 +37,7 @@ pub enum AddressType {
 }
 
 /// An entry of `endpoints`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Endpoint {
     /// `addresses`. Only the first counts.
     pub addresses: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Endpoint {
 }
 
 /// An entry of `ports`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SlicePort {
     /// The name that ties it to the Service's port; a port without one is skipped, an empty
     /// name is a name.
