@@ -1,1 +1,3 @@
-//! See the package description in Cargo.toml.
+//! Where objects come from: manifest files.
+
+pub mod wire;
