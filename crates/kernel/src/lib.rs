@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod features;
+pub mod link;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -3,6 +3,8 @@
 //! A length is only known when all of a message or nest has been written, so it is filled in
 //! afterwards; nothing is allocated but the buffer itself.
 
+use std::net::IpAddr;
+
 /// `sizeof(struct nlattr)`.
 const ATTRIBUTE_HEADER: usize = 4;
 
@@ -86,6 +88,11 @@ impl Builder {
         self.bytes(kind, &value.to_ne_bytes());
     }
 
+    /// Writes an attribute that holds a 16-bit number in network byte order.
+    pub fn be16(&mut self, kind: u16, value: u16) {
+        self.bytes(kind, &value.to_be_bytes());
+    }
+
     /// Writes an attribute that holds a 32-bit number in network byte order.
     pub fn be32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
@@ -94,6 +101,14 @@ impl Builder {
     /// Writes an attribute that holds a 64-bit number in network byte order.
     pub fn be64(&mut self, kind: u16, value: u64) {
         self.bytes(kind, &value.to_be_bytes());
+    }
+
+    /// Writes an attribute that holds an IP address.
+    pub fn ip(&mut self, kind: u16, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.bytes(kind, &address.octets()),
+            IpAddr::V6(address) => self.bytes(kind, &address.octets()),
+        }
     }
 
     /// Writes an attribute that holds the attributes that `body` writes.

@@ -1,6 +1,8 @@
 //! Reads what came over a netlink socket. Whatever the bytes are, nothing here panics: at the
 //! first that make no sense an iterator ends.
 
+use std::net::IpAddr;
+
 /// `sizeof(struct nlmsghdr)`.
 const MESSAGE_HEADER: usize = 16;
 
@@ -208,6 +210,14 @@ impl<'a> Attribute<'a> {
     /// A 64-bit number in network byte order.
     pub fn be64(&self) -> Option<u64> {
         self.payload.first_chunk().copied().map(u64::from_be_bytes)
+    }
+
+    /// An IP address: four bytes or sixteen.
+    pub fn ip(&self) -> Option<IpAddr> {
+        <[u8; 4]>::try_from(self.payload)
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(self.payload).map(IpAddr::from))
+            .ok()
     }
 
     /// A string, up to its NUL if it has one.
