@@ -1,1 +1,41 @@
-//! See the package description in Cargo.toml.
+//! A network of namespaces to see Services work in.
+//!
+//! A [`Lab`] is one node with pods on it and the rest of the world around it, where every pod
+//! answers with its name. Start a proxy on the node, then ask:
+//!
+//! ```no_run
+//! use fairlead_core::address::Protocol;
+//! use fairlead_lab::{Client, Lab};
+//!
+//! let lab = Lab::new()?;
+//! // ... start a proxy in lab.node() ...
+//! let series = lab.ask(Client::Pod, Protocol::Tcp, "10.96.0.1:80".parse().unwrap(), 40)?;
+//! println!("{:?} {}", series.by_endpoint, series.masqueraded);
+//! # Ok::<(), fairlead_lab::LabError>(())
+//! ```
+//!
+//! [`questions`] turns objects into everything worth asking about them, and [`conformance`]
+//! compares the answers with what was recorded of kube-proxy.
+//!
+//! All of it lives in namespaces of its own and goes with its value. It needs root, or a private
+//! root: see [`privilege::obtain`].
+
+mod error;
+mod lab;
+mod layout;
+mod network;
+mod pod;
+mod probe;
+
+pub mod conformance;
+pub mod outcome;
+pub mod privilege;
+pub mod questions;
+
+pub use error::LabError;
+pub use lab::Lab;
+pub use network::{Client, Network};
+pub use outcome::{Failure, Outcome, Outcomes, Source};
+pub use pod::{PORTS, Pods};
+pub use probe::{Answer, Series};
+pub use questions::{Question, questions};

@@ -1,0 +1,230 @@
+//! One connection attempt, and a series of them.
+//!
+//! Everything here happens in the network namespace of the calling thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::str;
+use std::time::Duration;
+
+use fairlead_core::address::Protocol;
+use socket2::{Domain, Socket, Type};
+
+use crate::outcome::{Failure, Outcome, Source};
+
+/// How long a probe waits for the connection, and then for the answer. The recorded outcomes were
+/// made with as much: what has not answered by then counts as dropped.
+const PATIENCE: Duration = Duration::from_millis(350);
+
+/// After so many failures and no answer a series is over: the others would fail too.
+const ENOUGH_FAILURES: usize = 4;
+
+/// An endpoint's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Who answered, by its own account.
+    pub endpoint: SocketAddr,
+    /// Whose address it saw.
+    pub source: Source,
+}
+
+/// What a series of connections met, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Series {
+    /// How often each endpoint answered.
+    pub by_endpoint: BTreeMap<SocketAddr, usize>,
+    /// How many of them saw the client's own address.
+    pub kept: usize,
+    /// How many of them saw another.
+    pub masqueraded: usize,
+    /// How often what went wrong.
+    pub errors: BTreeMap<Failure, usize>,
+}
+
+impl Series {
+    /// Connects up to `tries` times. Without a `source` the kernel chooses one.
+    pub(crate) fn of(
+        protocol: Protocol,
+        source: Option<IpAddr>,
+        to: SocketAddr,
+        tries: usize,
+    ) -> Series {
+        let mut series = Series::default();
+        for _ in 0..tries {
+            series.count(attempt(protocol, source, to));
+            if series.is_hopeless() {
+                break;
+            }
+        }
+        series
+    }
+
+    fn count(&mut self, reply: Result<Answer, Failure>) {
+        match reply {
+            Ok(answer) => {
+                *self.by_endpoint.entry(answer.endpoint).or_default() += 1;
+                match answer.source {
+                    Source::Kept => self.kept += 1,
+                    Source::Masqueraded => self.masqueraded += 1,
+                }
+            }
+            Err(failure) => *self.errors.entry(failure).or_default() += 1,
+        }
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.by_endpoint.is_empty() && self.errors.values().sum::<usize>() >= ENOUGH_FAILURES
+    }
+
+    /// What is worth recording of it.
+    pub fn outcome(&self) -> Outcome {
+        let endpoints = self
+            .by_endpoint
+            .keys()
+            .map(|at| format!("{} {}", at.ip(), at.port()));
+        let sources = [
+            (Source::Kept, self.kept),
+            (Source::Masqueraded, self.masqueraded),
+        ];
+        // The kernel limits the rate of its ICMP errors, so what is refused may also be seen to
+        // time out: one refusal is the verdict.
+        let errors = match self.errors.contains_key(&Failure::Refused) {
+            true => BTreeSet::from([Failure::Refused]),
+            false => self.errors.keys().cloned().collect(),
+        };
+        Outcome {
+            endpoints: endpoints.collect(),
+            source: sources
+                .into_iter()
+                .filter(|(_, n)| *n > 0)
+                .map(|(source, _)| source)
+                .collect(),
+            errors,
+        }
+    }
+}
+
+/// Connects once and reads who answers.
+fn attempt(protocol: Protocol, source: Option<IpAddr>, to: SocketAddr) -> Result<Answer, Failure> {
+    let (own, text) = exchange(protocol, source, to).map_err(|error| failure(&error))?;
+    parse(&text, own).ok_or(Failure::Closed)
+}
+
+/// Returns the client's own address and what the other side said.
+fn exchange(
+    protocol: Protocol,
+    source: Option<IpAddr>,
+    to: SocketAddr,
+) -> io::Result<(Option<IpAddr>, Vec<u8>)> {
+    let kind = if protocol == Protocol::Udp {
+        Type::DGRAM
+    } else {
+        Type::STREAM
+    };
+    let number = i32::from(protocol.number()).into();
+    let mut socket = Socket::new(Domain::for_address(to), kind, Some(number))?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect_timeout(&to.into(), PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    if protocol == Protocol::Udp {
+        socket.send(b"who are you?")?;
+    }
+    let own = socket.local_addr()?.as_socket().map(|own| own.ip());
+    let mut text = vec![0; 200];
+    let length = socket.read(&mut text)?;
+    text.truncate(length);
+    Ok((own, text))
+}
+
+/// Reads `address port peer`, what pods answer.
+fn parse(text: &[u8], own: Option<IpAddr>) -> Option<Answer> {
+    let mut words = str::from_utf8(text).ok()?.split(' ');
+    let (address, port, peer) = (words.next()?, words.next()?, words.next()?);
+    let peer: IpAddr = peer.parse().ok()?;
+    Some(Answer {
+        endpoint: SocketAddr::new(address.parse().ok()?, port.parse().ok()?),
+        source: if Some(peer) == own {
+            Source::Kept
+        } else {
+            Source::Masqueraded
+        },
+    })
+}
+
+fn failure(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Failure::Refused,
+        // The second is a receive timeout.
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Failure::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Failure::Unreachable,
+        io::ErrorKind::PermissionDenied => Failure::Prohibited,
+        io::ErrorKind::ConnectionReset => Failure::Reset,
+        _ => Failure::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(n: u8, source: Source) -> Result<Answer, Failure> {
+        Ok(Answer {
+            endpoint: SocketAddr::from(([10, 244, 1, n], 8080)),
+            source,
+        })
+    }
+
+    #[test]
+    fn a_series_counts_and_its_outcome_does_not() {
+        let mut series = Series::default();
+        for reply in [
+            answer(130, Source::Kept),
+            answer(131, Source::Masqueraded),
+            answer(130, Source::Kept),
+            Err(Failure::Timeout),
+        ] {
+            series.count(reply);
+        }
+        assert_eq!((series.kept, series.masqueraded), (2, 1));
+        assert_eq!(series.by_endpoint.values().collect::<Vec<_>>(), [&2, &1]);
+        let outcome = series.outcome();
+        assert_eq!(
+            outcome.to_string(),
+            "10.244.1.130 8080, 10.244.1.131 8080; source kept, masqueraded; errors: timeout"
+        );
+    }
+
+    #[test]
+    fn four_failures_and_no_answer_are_the_end() {
+        let mut series = Series::default();
+        for _ in 0..3 {
+            series.count(Err(Failure::Timeout));
+        }
+        assert!(!series.is_hopeless());
+        series.count(Err(Failure::Refused));
+        assert!(series.is_hopeless());
+        assert_eq!(series.outcome().errors, BTreeSet::from([Failure::Refused]));
+        series.count(answer(130, Source::Kept));
+        assert!(!series.is_hopeless());
+    }
+
+    #[test]
+    fn an_answer_is_read_with_its_source() {
+        let own = "fd00::1".parse().ok();
+        let kept = parse(b"fd00::2 8080 fd00::1", own).unwrap();
+        assert_eq!(
+            (kept.endpoint.to_string().as_str(), kept.source),
+            ("[fd00::2]:8080", Source::Kept)
+        );
+        assert_eq!(
+            parse(b"fd00::2 8080 fd00::3", own).unwrap().source,
+            Source::Masqueraded
+        );
+        for text in ["", "10.0.0.1 80", "HTTP/1.0 400 Bad"] {
+            assert_eq!(parse(text.as_bytes(), own), None, "{text}");
+        }
+    }
+}
