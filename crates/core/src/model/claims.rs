@@ -63,7 +63,8 @@ pub(super) struct Claim {
 pub(super) struct Claims(HashMap<Destination, Vec<Claim>>);
 
 impl Claims {
-    /// Adds the claims of a Service's ports; marks the Services that lose something by it.
+    /// Adds the claims of a Service's ports. Where they win, marks the Services that lose: all
+    /// others at the destination, for each of them says in its routes who has it.
     pub(super) fn assert(
         &mut self,
         ports: &[ServicePort],
@@ -73,13 +74,16 @@ impl Claims {
         for (destination, claim) in claims(ports, created) {
             let claims = self.0.entry(destination).or_default();
             if let Err(rank) = claims.binary_search(&claim) {
-                dirty.extend(claims.first().map(|owner| owner.name.service.clone()));
+                if rank == 0 {
+                    dirty.extend(services(claims));
+                }
                 claims.insert(rank, claim);
             }
         }
     }
 
-    /// Takes the claims of a Service's ports back; marks the Services that gain something by it.
+    /// Takes the claims of a Service's ports back. Where they had won, marks the Services at the
+    /// destination: one gains it, and the others have another winner.
     pub(super) fn withdraw(
         &mut self,
         ports: &[ServicePort],
@@ -90,10 +94,14 @@ impl Claims {
             let Some(claims) = self.0.get_mut(&destination) else {
                 continue;
             };
-            claims.retain(|other| *other != claim);
-            match claims.first() {
-                Some(owner) => drop(dirty.insert(owner.name.service.clone())),
-                None => drop(self.0.remove(&destination)),
+            if let Ok(rank) = claims.binary_search(&claim) {
+                claims.remove(rank);
+                if rank == 0 {
+                    dirty.extend(services(claims));
+                }
+            }
+            if claims.is_empty() {
+                self.0.remove(&destination);
             }
         }
     }
@@ -116,6 +124,10 @@ impl Claims {
     fn owner(&self, destination: Destination) -> Option<&Claim> {
         self.0.get(&destination)?.first()
     }
+}
+
+fn services(claims: &[Claim]) -> impl Iterator<Item = ObjectName> + '_ {
+    claims.iter().map(|claim| claim.name.service.clone())
 }
 
 fn claims(
