@@ -126,13 +126,25 @@ impl Reader<'_> {
             let Some((port, node_port)) = self.port_numbers(index) else {
                 continue;
             };
-            ports.extend(
-                in_families
-                    .iter()
-                    .map(|common| self.service_port(common, index, port, node_port)),
-            );
+            for common in &in_families {
+                let port = self.service_port(common, index, port, node_port);
+                self.replace_or_push(&mut ports, port, index);
+            }
         }
         ports
+    }
+
+    /// A name and protocol is one port: of several that share them the last counts.
+    fn replace_or_push(&mut self, ports: &mut Vec<ServicePort>, port: ServicePort, index: usize) {
+        let same =
+            |other: &&mut ServicePort| other.name == port.name && other.family == port.family;
+        let Some(earlier) = ports.iter_mut().find(same) else {
+            ports.push(port);
+            return;
+        };
+        *earlier = port;
+        let message = "the name and protocol of an earlier port, which is left out";
+        self.report_once(&format!("spec.ports[{index}].name"), message);
     }
 
     fn service_port(
