@@ -11,7 +11,7 @@ use crate::api::{self, NodeAddressKind};
 /// What the Node object says of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeView {
-    /// The label `topology.kubernetes.io/zone`.
+    /// The label `topology.kubernetes.io/zone`; an empty one is no zone.
     pub zone: Option<String>,
     /// The addresses the node is known by: the first internal one (else external), then the
     /// first of the other family.
@@ -57,7 +57,7 @@ pub(super) fn read(node: &api::Node) -> (NodeView, Vec<Problem>) {
     }
     (
         NodeView {
-            zone: node.zone.clone(),
+            zone: node.zone.clone().filter(|zone| !zone.is_empty()),
             ips,
             pod_cidrs,
         },
