@@ -10,6 +10,9 @@
 
 pub mod address;
 pub mod api;
+pub mod conntrack;
 pub mod model;
+pub mod report;
 pub mod route;
+pub mod schedule;
 pub mod settings;

@@ -9,6 +9,7 @@ use super::service_port::port_number;
 use super::{Problem, ServicePort};
 use crate::address::{Family, Protocol, parse_ip};
 use crate::api::{self, AddressType, ObjectName};
+use crate::route::Target;
 
 /// The endpoints of one slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,14 @@ pub struct Endpoint<'a> {
 }
 
 impl Endpoint<'_> {
+    /// Where connections to it go.
+    pub fn target(&self) -> Target {
+        Target {
+            address: self.address,
+            port: self.port,
+        }
+    }
+
     /// Ready for traffic.
     pub fn is_ready(&self) -> bool {
         self.state.ready

@@ -20,7 +20,7 @@ pub use service_port::{ServicePort, ServicePortName};
 
 use crate::address::Family;
 use crate::api::{self, Change, Kind, ObjectName};
-use crate::route::{self, Routes};
+use crate::route::{self, Routes, Target};
 use crate::settings::Settings;
 use claims::Claims;
 
@@ -36,7 +36,6 @@ pub struct Model {
     service_cidrs: BTreeMap<String, Vec<String>>,
     synced: BTreeSet<Kind>,
     dirty: BTreeSet<ObjectName>,
-    environment_changed: bool,
 }
 
 /// What is known of one Service: it may have endpoints before it exists.
@@ -53,7 +52,6 @@ impl Model {
     pub fn new(settings: Settings) -> Model {
         Model {
             settings,
-            environment_changed: true,
             ..Model::default()
         }
     }
@@ -86,11 +84,6 @@ impl Model {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Whether this node or the ServiceCIDRs changed since the last call.
-    pub fn take_environment_changed(&mut self) -> bool {
-        std::mem::take(&mut self.environment_changed)
-    }
-
     /// The names of all Services that have ports here, in no order.
     pub fn services(&self) -> impl Iterator<Item = &ObjectName> {
         self.services
@@ -118,15 +111,35 @@ impl Model {
     }
 
     /// Decides for every port of a Service in both families. Empty when the Service is gone.
-    pub fn routes(&self, service: &ObjectName) -> Vec<Routes> {
+    pub fn routes(&self, service: &ObjectName) -> Vec<(Family, Routes)> {
         let Some(entry) = self.services.get(service) else {
             return Vec::new();
         };
         entry
             .ports
             .iter()
-            .map(|port| self.route_port(port, entry))
+            .map(|port| (port.family, self.route_port(port, entry)))
             .collect()
+    }
+
+    /// For each port of a Service what may still hold connections: everything it can be reached
+    /// by, and all endpoints that serve, wherever they are and whether or not they are ready.
+    pub fn serving(&self, service: &ObjectName) -> Vec<(Vec<Destination>, Vec<Target>)> {
+        let Some(entry) = self.services.get(service) else {
+            return Vec::new();
+        };
+        let serving = |port: &ServicePort| {
+            let destinations = destinations(port)
+                .into_iter()
+                .map(|(destination, _)| destination);
+            let endpoints = endpoints::merge(entry.slices.values(), port);
+            let targets = endpoints
+                .iter()
+                .filter(|e| e.is_serving())
+                .map(Endpoint::target);
+            (destinations.collect(), targets.collect())
+        };
+        entry.ports.iter().map(serving).collect()
     }
 
     fn route_port(&self, port: &ServicePort, entry: &Entry) -> Routes {
@@ -144,13 +157,15 @@ impl Model {
 
     fn apply_service(&mut self, service: &api::Service) -> Vec<Problem> {
         let (ports, problems) = service_port::read(service);
+        // Age decides who has a destination; what has no port wants none.
+        let created = service.created.filter(|_| !ports.is_empty());
         let entry = self.services.entry(service.name.clone()).or_default();
-        if entry.ports != ports || entry.created != service.created {
+        if entry.ports != ports || entry.created != created {
             self.claims
                 .withdraw(&entry.ports, entry.created, &mut self.dirty);
-            self.claims.assert(&ports, service.created, &mut self.dirty);
+            self.claims.assert(&ports, created, &mut self.dirty);
             entry.ports = ports;
-            entry.created = service.created;
+            entry.created = created;
             self.dirty.insert(service.name.clone());
         }
         self.forget_if_empty(&service.name);
@@ -186,7 +201,7 @@ impl Model {
         let (view, problems) = node::read(node);
         if view != self.node {
             self.node = view;
-            self.touch_all();
+            self.dirty.extend(self.services.keys().cloned());
         }
         problems
     }
@@ -198,10 +213,7 @@ impl Model {
             Some(Problem::new(object(), "spec.cidrs", error.to_string()))
         });
         let problems = wrong.collect();
-        if self.service_cidrs.get(&cidr.name) != Some(&cidr.cidrs) {
-            self.service_cidrs.insert(cidr.name, cidr.cidrs);
-            self.environment_changed = true;
-        }
+        self.service_cidrs.insert(cidr.name, cidr.cidrs);
         problems
     }
 
@@ -212,9 +224,7 @@ impl Model {
             // The last Node object is kept, as kube-proxy does: a node that still runs pods
             // does not stop being one when its object is deleted and made again.
             Kind::Node => {}
-            Kind::ServiceCidr => {
-                self.environment_changed |= self.service_cidrs.remove(&*name.name).is_some();
-            }
+            Kind::ServiceCidr => drop(self.service_cidrs.remove(&*name.name)),
         }
     }
 
@@ -225,6 +235,7 @@ impl Model {
         self.claims
             .withdraw(&entry.ports, entry.created, &mut self.dirty);
         entry.ports.clear();
+        entry.created = None;
         self.dirty.insert(name.clone());
         self.forget_if_empty(name);
     }
@@ -248,10 +259,5 @@ impl Model {
         {
             self.services.remove(name);
         }
-    }
-
-    fn touch_all(&mut self) {
-        self.environment_changed = true;
-        self.dirty.extend(self.services.keys().cloned());
     }
 }

@@ -51,10 +51,10 @@ impl Pools {
             Vec::new()
         };
         let here = cluster.iter().chain(&local).filter(|e| e.is_local());
-        let hairpin: BTreeSet<Target> = here.map(|e| target(e)).collect();
+        let hairpin: BTreeSet<Target> = here.map(|e| e.target()).collect();
         Pools {
-            cluster: cluster.iter().map(|e| target(e)).collect(),
-            local: local.iter().map(|e| target(e)).collect(),
+            cluster: cluster.iter().map(|e| e.target()).collect(),
+            local: local.iter().map(|e| e.target()).collect(),
             hairpin: hairpin.into_iter().collect(),
             any_endpoint: !endpoints.is_empty(),
             any_usable: endpoints
@@ -151,12 +151,5 @@ impl Scope {
             Scope::Zone => endpoint.zone_hint(zone).1,
             Scope::Cluster => true,
         }
-    }
-}
-
-fn target(endpoint: &Endpoint<'_>) -> Target {
-    Target {
-        address: endpoint.address,
-        port: endpoint.port,
     }
 }

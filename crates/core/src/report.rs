@@ -1,0 +1,65 @@
+//! What a sync did.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::{Destination, ServicePortName};
+
+/// What one sync did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Counts the syncs that succeeded, from 1.
+    pub generation: u64,
+    /// Whether everything was compared with the kernel, and not what changed alone.
+    pub full: bool,
+    /// The Services that were looked at.
+    pub services: usize,
+    /// The operations that were needed.
+    pub operations: usize,
+    /// The messages they were sent in.
+    pub messages: usize,
+    /// The size of the messages in bytes.
+    pub bytes: usize,
+    /// Where the time went.
+    pub stages: Stages,
+    /// Destinations that a Service claims and another has.
+    pub contested: Vec<Contested>,
+}
+
+/// The time that each stage of a sync took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stages {
+    /// Reading back what the kernel has.
+    pub observe: Duration,
+    /// Deciding, and saying it in the backend's words.
+    pub render: Duration,
+    /// Finding the operations.
+    pub plan: Duration,
+    /// Sending them, until the kernel has acknowledged the last.
+    pub apply: Duration,
+}
+
+/// A destination that two service ports claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    /// What they claim.
+    pub destination: Destination,
+    /// Who does without it.
+    pub loser: ServicePortName,
+    /// Who has it.
+    pub owner: ServicePortName,
+}
+
+impl fmt::Display for Contested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Contested {
+            destination,
+            loser,
+            owner,
+        } = self;
+        write!(
+            f,
+            "{loser} claims {destination}, which {owner} has; it is not served there"
+        )
+    }
+}
