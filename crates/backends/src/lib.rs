@@ -1,1 +1,5 @@
-//! See the package description in Cargo.toml.
+//! The proxy modes. Each has a State of kernel objects, a Plan of operations, and one engine
+//! that renders, plans, applies and remembers.
+
+pub mod engine;
+pub mod nftables;

@@ -1,0 +1,246 @@
+//! The chains that connections are dispatched to.
+//!
+//! There is one for each number of endpoints in use and each way of getting there, shared by
+//! all Services that need the same. Which Service a packet belongs to is in the packet: the
+//! chain looks its destination up together with a slot number drawn by chance.
+
+use std::fmt;
+use std::time::Duration;
+
+use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
+use fairlead_kernel::nft::ruleset::{ChainName, SetName};
+
+use super::frame::Frame;
+use super::schema::{AFFINITY, BY_ADDRESS, BY_NODEPORT, Maps, key};
+
+/// A run of slots: the endpoints of one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Range {
+    /// How many.
+    pub count: u32,
+    /// The first.
+    pub from: u32,
+}
+
+/// Names a chain by what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DispatchChain {
+    /// What is done first.
+    pub entry: Entry,
+    /// Among which slots the endpoint is chosen. None: there is nothing to choose from, which
+    /// only [`Entry::Outside`] can mean.
+    pub range: Range,
+    /// How clients are remembered, if they are.
+    pub sticky: Option<Sticky>,
+}
+
+/// What a dispatch chain does before it chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Entry {
+    /// Nothing.
+    Direct,
+    /// Asks for masquerading: `externalTrafficPolicy: Cluster`.
+    External,
+    /// Sends what does not come from outside back: `externalTrafficPolicy: Local`. Then it goes
+    /// on as any connection, to any endpoint; this node's own with masquerading.
+    Outside,
+}
+
+/// How clients are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sticky {
+    /// For so many seconds without a new connection.
+    pub seconds: u32,
+    /// They come by node port.
+    pub nodeport: bool,
+    /// Only the endpoints for traffic from outside count.
+    pub outside: bool,
+}
+
+impl DispatchChain {
+    /// The chain's name.
+    pub fn name(self) -> ChainName {
+        self.to_string().into()
+    }
+
+    /// The chain it goes on to, if it does not choose by itself.
+    pub fn next(self) -> Option<DispatchChain> {
+        let chooses = self.entry == Entry::Direct || self.range.count == 0;
+        (!chooses).then_some(DispatchChain {
+            entry: Entry::Direct,
+            ..self
+        })
+    }
+
+    /// The chain's rules.
+    pub fn rules(self, frame: &Frame) -> Vec<Rule> {
+        match (self.entry, self.sticky) {
+            (Entry::Direct, None) => balance(self.range),
+            (Entry::Direct, Some(sticky)) => remember(self.range, sticky),
+            (Entry::External, _) => external(self, frame),
+            (Entry::Outside, _) => outside(self, frame),
+        }
+    }
+}
+
+impl fmt::Display for DispatchChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.entry {
+            Entry::Direct => "",
+            Entry::External => "external-",
+            Entry::Outside => "outside-",
+        })?;
+        f.write_str(match self.sticky {
+            None => "lb",
+            Some(Sticky {
+                nodeport: false, ..
+            }) => "sticky",
+            Some(Sticky { nodeport: true, .. }) => "sticky-nodeport",
+        })?;
+        if self.sticky.is_some_and(|sticky| sticky.outside) {
+            f.write_str("-local")?;
+        }
+        write!(f, "-{}", self.range.count)?;
+        if self.range.from > 0 {
+            write!(f, "-from-{}", self.range.from)?;
+        }
+        self.sticky
+            .map_or(Ok(()), |sticky| write!(f, "-{}s", sticky.seconds))
+    }
+}
+
+/// `lb-N`: any endpoint, all equally likely.
+fn balance(range: Range) -> Vec<Rule> {
+    let choose = |destination, map| {
+        rule([
+            Statement::HasPorts,
+            dnat(key::slot(destination, range.count, range.from), map),
+        ])
+    };
+    vec![
+        choose(key::address(), BY_ADDRESS.endpoints),
+        choose(key::nodeport(), BY_NODEPORT.endpoints),
+    ]
+}
+
+/// `sticky-N-Ts`: the endpoint the client met before if it still lives, else any.
+///
+/// A rule cannot look up with what another lookup found, but for one place to put it down: the
+/// packet's destination, which is about to be translated and which the connection remembers.
+/// What is put there is the endpoint's pin, a stand-in for the endpoint that is unique within
+/// the Service (nearly always its own address).
+fn remember(range: Range, sticky: Sticky) -> Vec<Rule> {
+    let timeout = Duration::from_secs(sticky.seconds.into());
+    let update = || Statement::Update {
+        map: AFFINITY,
+        key: key::client_original(),
+        timeout,
+        data: key::destination(),
+    };
+    let recall = Statement::SetDestinationFromMap {
+        key: key::client(),
+        map: AFFINITY,
+    };
+    let forget = Statement::Forget {
+        map: AFFINITY,
+        key: key::client(),
+        data: key::destination(),
+    };
+    let choose = Statement::SetDestinationFromMap {
+        key: choice(range, sticky),
+        map: maps(sticky).choices,
+    };
+    let to_pinned = || rule([Statement::HasPorts, dnat(pinned(sticky), living(sticky))]);
+    vec![
+        rule([recall, update()]),
+        to_pinned(),
+        rule([Statement::RestoreDestination]),
+        rule([forget]),
+        rule([choose]),
+        rule([update()]),
+        to_pinned(),
+        rule([Statement::RestoreDestination]),
+    ]
+}
+
+fn maps(sticky: Sticky) -> &'static Maps {
+    if sticky.nodeport {
+        &BY_NODEPORT
+    } else {
+        &BY_ADDRESS
+    }
+}
+
+fn living(sticky: Sticky) -> SetName {
+    if sticky.outside {
+        maps(sticky).sticky_outside
+    } else {
+        maps(sticky).sticky
+    }
+}
+
+fn pinned(sticky: Sticky) -> Vec<Expr> {
+    if sticky.nodeport {
+        key::pinned_nodeport()
+    } else {
+        key::pinned_address()
+    }
+}
+
+fn choice(range: Range, sticky: Sticky) -> Vec<Expr> {
+    key::slot(
+        if sticky.nodeport {
+            key::nodeport()
+        } else {
+            key::address()
+        },
+        range.count,
+        range.from,
+    )
+}
+
+/// `external-…`: the answer has to come back through this node.
+fn external(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
+    let mark = Rule {
+        statements: vec![Statement::SetMark(frame.mark)],
+        comment: Some("masquerade"),
+    };
+    std::iter::once(mark)
+        .chain(
+            chain
+                .next()
+                .map(|next| rule([Statement::Goto(next.name())])),
+        )
+        .collect()
+}
+
+/// `outside-…`: what is from outside stays on this node and keeps its source.
+fn outside(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
+    let pods = frame.from_pods(false).map(|from_pods| Rule {
+        statements: vec![from_pods, Statement::Return],
+        comment: Some("pods may go anywhere"),
+    });
+    let node = Rule {
+        statements: vec![
+            Statement::IsLocal(Expr::SourceAddress),
+            Statement::SetMark(frame.mark),
+            Statement::Return,
+        ],
+        comment: Some("this node may go anywhere, masqueraded"),
+    };
+    let rest = chain
+        .next()
+        .map_or(Statement::Drop, |next| Statement::Goto(next.name()));
+    pods.into_iter().chain([node, rule([rest])]).collect()
+}
+
+fn dnat(key: Vec<Expr>, map: SetName) -> Statement {
+    Statement::Dnat { key, map }
+}
+
+fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
+    Rule {
+        statements: statements.into(),
+        comment: None,
+    }
+}

@@ -1,0 +1,281 @@
+//! What the kernel is known to hold, and the way from there to what it should hold.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use fairlead_core::address::Family;
+use fairlead_core::api::ObjectName;
+use fairlead_core::model::Destination;
+use fairlead_core::route::Target;
+use fairlead_kernel::nft::rule::Rule;
+use fairlead_kernel::nft::ruleset::{Batch, Chain, ChainName, Op};
+
+use super::chains::DispatchChain;
+use super::changes::{ElementChanges, Wanted};
+use super::frame::Frame;
+use super::observe::{Finding, Found};
+use super::schema::{self, TABLE_COMMENT};
+use super::state::{Group, PortState};
+
+/// What a sync wants to be different.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The frame of each family that the table should have.
+    pub frames: Vec<Frame>,
+    /// The groups of the Services that changed; an empty one for a Service that is gone.
+    pub groups: Vec<(ObjectName, Group)>,
+    /// Chains that nothing has used since the last sync may be removed. Kernels before 6.2 let
+    /// go of a chain a moment after the element that referred to it is gone.
+    pub retire: bool,
+}
+
+/// The kernel objects that are there, by what wants them.
+#[derive(Debug, Default)]
+pub struct Installed {
+    frames: BTreeMap<Family, Frame>,
+    groups: HashMap<ObjectName, Group>,
+    wanted: Wanted,
+    /// How many elements refer to a dispatch chain.
+    chains: BTreeMap<(Family, DispatchChain), u32>,
+    /// Chains that nothing refers to.
+    idle: BTreeSet<(Family, ChainName)>,
+}
+
+impl Installed {
+    /// The way from what was found to what should be there: everything, in one transaction.
+    pub fn rebuild(findings: Vec<(Family, Finding)>, changes: Changes) -> (Vec<Batch>, Installed) {
+        let mut installed = Installed::default();
+        let mut draft = installed.draft(changes);
+        let mut batches = Vec::new();
+        for (family, finding) in findings {
+            let mut ops = Vec::new();
+            let found = match finding {
+                Finding::Usable(found) => *found,
+                Finding::Nothing => Found::default(),
+                Finding::Unusable => {
+                    ops.push(Op::DeleteTable);
+                    Found::default()
+                }
+            };
+            ops.extend(installed.found_table(family, found, &mut draft));
+            batches.push(Batch {
+                table: schema::table(family),
+                ops,
+            });
+        }
+        (batches, installed)
+    }
+
+    /// The way from here to what the changes want. If it cannot be gone, what is installed is
+    /// not known any more: that is why it is given away.
+    pub fn advance(mut self, changes: Changes) -> (Vec<Batch>, Installed) {
+        let retiring = if changes.retire {
+            std::mem::take(&mut self.idle)
+        } else {
+            BTreeSet::new()
+        };
+        let mut draft = self.draft(changes);
+        let mut batches = Vec::new();
+        for family in Family::BOTH {
+            let mut ops = self.changed_chains(family, &draft);
+            ops.extend(draft.elements.take_ops(family));
+            ops.extend(self.retire(family, &retiring));
+            if !ops.is_empty() {
+                batches.push(Batch {
+                    table: schema::table(family),
+                    ops,
+                });
+            }
+        }
+        (batches, self)
+    }
+
+    /// The endpoints of a service port in the order of their slots.
+    pub fn before(&self, service: &ObjectName, is_it: impl Fn(&PortState) -> bool) -> &[Target] {
+        let group = self.groups.get(service).into_iter().flatten();
+        group
+            .into_iter()
+            .find(|port| is_it(port))
+            .map_or(&[], |port| port.layout.targets())
+    }
+
+    /// What a Service is reached by.
+    pub fn destinations(&self, service: &ObjectName) -> impl Iterator<Item = Destination> + '_ {
+        let ports = self.groups.get(service).into_iter().flatten();
+        ports
+            .flat_map(|port| &port.destinations)
+            .map(|state| state.destination)
+    }
+
+    /// Whether chains wait to be removed.
+    pub fn has_idle_chains(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// Takes the changes in and notes what they make different.
+    fn draft(&mut self, changes: Changes) -> Draft {
+        let mut draft = Draft {
+            chains_before: self.chains.clone(),
+            ..Draft::default()
+        };
+        for frame in changes.frames {
+            let old = self.frames.get(&frame.family);
+            if !old.is_some_and(|old| old.has_rules_of(&frame)) {
+                draft.reframed.insert(frame.family);
+            }
+            let old_elements = old.map(Frame::elements).unwrap_or_default();
+            draft
+                .elements
+                .replace_elements(frame.family, &old_elements, &frame.elements());
+            self.frames.insert(frame.family, frame);
+        }
+        for (service, group) in changes.groups {
+            let old = self.groups.remove(&service).unwrap_or_default();
+            draft.elements.replace(&old, &group, &mut self.wanted);
+            self.count_chains(&group, 1);
+            self.count_chains(&old, -1);
+            if !group.is_empty() {
+                self.groups.insert(service, group);
+            }
+        }
+        draft.elements.settle(&mut self.wanted);
+        draft
+    }
+
+    fn count_chains(&mut self, group: &[PortState], by: i32) {
+        for port in group {
+            for chain in port
+                .chains()
+                .flat_map(|chain| std::iter::once(chain).chain(chain.next()))
+            {
+                let count = self.chains.entry((port.family, chain)).or_insert(0);
+                *count = count.saturating_add_signed(by);
+            }
+        }
+    }
+
+    /// Chains that are new, or whose rules are: all of them if the frame's rules changed.
+    fn changed_chains(&mut self, family: Family, draft: &Draft) -> Vec<Op> {
+        let Some(frame) = self.frames.get(&family) else {
+            return Vec::new();
+        };
+        let reframed = draft.reframed.contains(&family);
+        let mut ops = Vec::new();
+        let mut rewritten: Vec<DispatchChain> = Vec::new();
+        self.chains.retain(|(of, chain), count| {
+            if *of != family {
+                return true;
+            }
+            if *count == 0 {
+                self.idle.insert((family, chain.name()));
+                return false;
+            }
+            if reframed || !draft.chains_before.contains_key(&(family, *chain)) {
+                rewritten.push(*chain);
+            }
+            true
+        });
+        for chain in &rewritten {
+            self.idle.remove(&(family, chain.name()));
+        }
+        write_chains(
+            rewritten.into_iter().map(|chain| dispatch(chain, frame)),
+            &mut ops,
+        );
+        if reframed {
+            write_chains(frame.chains().into_iter(), &mut ops);
+        }
+        ops
+    }
+
+    /// Everything a table has, given what was found of it.
+    fn found_table(&mut self, family: Family, mut found: Found, draft: &mut Draft) -> Vec<Op> {
+        let mut ops = vec![Op::AddTable {
+            comment: TABLE_COMMENT,
+        }];
+        ops.extend(schema::sets().into_iter().map(Op::AddSet));
+        ops.extend(self.changed_chains(family, draft));
+        draft.elements.reconcile(family, &mut found.elements);
+        ops.extend(draft.elements.take_ops(family));
+        self.note_strangers(family, &found);
+        ops
+    }
+
+    /// Chains that are none of ours, or not used any more, wait to be removed.
+    fn note_strangers(&mut self, family: Family, found: &Found) {
+        let frame = self
+            .frames
+            .get(&family)
+            .map(Frame::chains)
+            .unwrap_or_default();
+        let mut ours: BTreeSet<ChainName> =
+            frame.into_iter().map(|(chain, _)| chain.name).collect();
+        ours.extend(
+            self.chains
+                .keys()
+                .filter(|(of, _)| *of == family)
+                .map(|(_, chain)| chain.name()),
+        );
+        let names = found
+            .chains
+            .iter()
+            .map(|name| ChainName::from(name.as_str()));
+        self.idle.extend(
+            names
+                .filter(|name| !ours.contains(name))
+                .map(|name| (family, name)),
+        );
+    }
+
+    fn retire(&self, family: Family, retiring: &BTreeSet<(Family, ChainName)>) -> Vec<Op> {
+        let in_use: BTreeSet<ChainName> = self
+            .chains
+            .keys()
+            .filter(|(of, _)| *of == family)
+            .map(|(_, chain)| chain.name())
+            .collect();
+        let gone = || {
+            retiring
+                .iter()
+                .filter(|(of, name)| *of == family && !in_use.contains(name))
+        };
+        let flush = gone().map(|(_, name)| Op::FlushChain(name.clone()));
+        flush
+            .chain(gone().map(|(_, name)| Op::DeleteChain(name.clone())))
+            .collect()
+    }
+}
+
+/// What a set of changes makes different.
+#[derive(Debug, Default)]
+struct Draft {
+    elements: ElementChanges,
+    /// Families whose frame has other rules now.
+    reframed: BTreeSet<Family>,
+    chains_before: BTreeMap<(Family, DispatchChain), u32>,
+}
+
+fn dispatch(chain: DispatchChain, frame: &Frame) -> (Chain, Vec<Rule>) {
+    (
+        Chain {
+            name: chain.name(),
+            hook: None,
+            comment: None,
+        },
+        chain.rules(frame),
+    )
+}
+
+/// Makes all chains, then writes their rules, which refer to one another.
+fn write_chains(chains: impl Iterator<Item = (Chain, Vec<Rule>)>, ops: &mut Vec<Op>) {
+    let mut rules = Vec::new();
+    for (chain, chain_rules) in chains {
+        let name = chain.name.clone();
+        ops.push(Op::AddChain(chain));
+        rules.push(Op::FlushChain(name.clone()));
+        rules.extend(chain_rules.into_iter().map(|rule| Op::AddRule {
+            chain: name.clone(),
+            rule,
+        }));
+    }
+    ops.append(&mut rules);
+}

@@ -1,0 +1,27 @@
+//! The nftables mode.
+//!
+//! ```text
+//!  Routes ──render──▶ PortState ──rows──▶ elements ──changes──▶ Op ──▶ kernel
+//!                        ▲                                              │
+//!                        └────────────── observe ◀──────────────────────┘
+//! ```
+//!
+//! docs/backends/nftables.md draws the table and explains it.
+
+mod chains;
+mod changes;
+mod frame;
+mod installed;
+mod layout;
+mod observe;
+mod render;
+mod rows;
+mod schema;
+mod state;
+
+pub use frame::Frame;
+pub use installed::{Changes, Installed};
+pub use observe::{Finding, Found, understand};
+pub use render::render;
+pub use schema::table;
+pub use state::{Group, PortState};
