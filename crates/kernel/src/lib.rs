@@ -3,6 +3,7 @@
 //! The only crate with `unsafe`, netlink and, where a mode cannot do without, exec. Beside each
 //! handle stands an in-memory fake that is as strict as the kernel.
 
+pub mod conntrack;
 pub mod error;
 pub mod features;
 pub mod link;

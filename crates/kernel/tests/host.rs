@@ -57,15 +57,7 @@ fn without_the_right_the_features_say_so() {
     let netns = Netns::anonymous().unwrap();
     let features = netns
         .run(|| {
-            rustix::thread::set_capabilities(
-                None,
-                rustix::thread::CapabilitySets {
-                    effective: rustix::thread::CapabilitySet::empty(),
-                    permitted: rustix::thread::CapabilitySet::empty(),
-                    inheritable: rustix::thread::CapabilitySet::empty(),
-                },
-            )
-            .unwrap();
+            privilege::give_up_capabilities();
             Features::probe(&ProcSys)
         })
         .unwrap();
