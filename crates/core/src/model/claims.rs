@@ -121,6 +121,12 @@ impl Claims {
         routes.contested = contested;
     }
 
+    /// Whether a service port has a destination that it claims.
+    pub(super) fn grant(&self, destination: Destination, port: &ServicePort) -> bool {
+        self.owner(destination)
+            .is_some_and(|owner| owner.name == port.name)
+    }
+
     fn owner(&self, destination: Destination) -> Option<&Claim> {
         self.0.get(&destination)?.first()
     }

@@ -123,7 +123,8 @@ impl Model {
     }
 
     /// For each port of a Service what may still hold connections: everything it can be reached
-    /// by, and all endpoints that serve, wherever they are and whether or not they are ready.
+    /// by, but for what another Service has, and all endpoints that serve, wherever they are and
+    /// whether or not they are ready.
     pub fn serving(&self, service: &ObjectName) -> Vec<(Vec<Destination>, Vec<Target>)> {
         let Some(entry) = self.services.get(service) else {
             return Vec::new();
@@ -131,7 +132,8 @@ impl Model {
         let serving = |port: &ServicePort| {
             let destinations = destinations(port)
                 .into_iter()
-                .map(|(destination, _)| destination);
+                .map(|(destination, _)| destination)
+                .filter(|destination| self.claims.grant(*destination, port));
             let endpoints = endpoints::merge(entry.slices.values(), port);
             let targets = endpoints
                 .iter()
