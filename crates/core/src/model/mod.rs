@@ -110,6 +110,25 @@ impl Model {
         ipnet::IpNet::aggregate(&nets.filter(|net| Family::of_net(*net) == family).collect())
     }
 
+    /// The ports of a Service, in both families. Empty when the Service is gone.
+    pub fn ports(&self, service: &ObjectName) -> &[ServicePort] {
+        self.services
+            .get(service)
+            .map_or(&[], |entry| entry.ports.as_slice())
+    }
+
+    /// On how many addresses of a family this node has ready endpoints of a Service: what a load
+    /// balancer that asks its health check node port is told.
+    pub fn local_ready_endpoints(&self, service: &ObjectName, family: Family) -> usize {
+        let Some(entry) = self.services.get(service) else {
+            return 0;
+        };
+        let ports = entry.ports.iter().filter(|port| port.family == family);
+        let endpoints = ports.flat_map(|port| endpoints::merge(entry.slices.values(), port));
+        let here = endpoints.filter(|e| e.is_ready() && e.is_local());
+        here.map(|e| e.address).collect::<BTreeSet<_>>().len()
+    }
+
     /// Decides for every port of a Service in both families. Empty when the Service is gone.
     pub fn routes(&self, service: &ObjectName) -> Vec<(Family, Routes)> {
         let Some(entry) = self.services.get(service) else {
