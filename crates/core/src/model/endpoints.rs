@@ -43,6 +43,13 @@ struct State {
     local: bool,
 }
 
+impl State {
+    /// A new pod before one that terminates, then what can be used before what cannot.
+    fn usefulness(self) -> (bool, bool, bool) {
+        (!self.terminating, self.ready, self.serving)
+    }
+}
+
 /// Where the endpoint would like its traffic to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Hints {
@@ -222,8 +229,9 @@ fn member(endpoint: &api::Endpoint, address: IpAddr, node_name: &str) -> Member 
 /// The endpoints of a service port, sorted by their printed form `address:port` byte by byte, as
 /// kube-proxy sorts them: the order decides probabilities and rule order in the iptables mode.
 ///
-/// An endpoint that several slices hold counts once. The later record replaces the earlier one
-/// unless it is terminating; slices are visited in the order of their names.
+/// An endpoint that is there several times counts once: its address may be moving from one slice
+/// to another, or have gone to a new pod while the old one terminates. The most useful record
+/// counts, of equals the later, slices being visited in the order of their names.
 pub(super) fn merge<'a>(
     slices: impl Iterator<Item = &'a Slice>,
     port: &ServicePort,
@@ -234,10 +242,10 @@ pub(super) fn merge<'a>(
         for slice_port in slice.ports.iter().filter(matches) {
             for member in &slice.members {
                 let form = PrintedForm::new(member.address, slice_port.number);
-                if member.state.terminating && found.contains_key(&form) {
-                    continue;
+                let known = found.get(&form).map(|endpoint| endpoint.state.usefulness());
+                if known <= Some(member.state.usefulness()) {
+                    found.insert(form, member.on_port(slice_port.number));
                 }
-                found.insert(form, member.on_port(slice_port.number));
             }
         }
     }
