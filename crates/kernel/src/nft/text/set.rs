@@ -1,0 +1,168 @@
+//! Prints definitions of sets, and elements.
+
+use super::super::contents::FilledSet;
+use super::super::ruleset::{Bytes, Data, DataType, Element, Family, Set, Type, Verdict};
+use super::super::schema::{self, Field, Span};
+use super::{comment, rule::concat};
+
+/// The lines of a set's block before its elements.
+pub(super) fn definition(family: Family, set: &Set) -> Vec<String> {
+    let flags: Vec<&str> = flags(set).collect();
+    vec![
+        type_line(family, set),
+        set.size
+            .map_or_else(String::new, |size| format!("size {size}")),
+        if flags.is_empty() {
+            String::new()
+        } else {
+            format!("flags {}", flags.join(","))
+        },
+        comment(set.comment),
+    ]
+}
+
+/// The words for a set's flags.
+pub(in super::super) fn flags(set: &Set) -> impl Iterator<Item = &'static str> {
+    let interval = set.interval.then_some("interval");
+    let dynamic = set.dynamic.then_some(["dynamic", "timeout"]);
+    interval.into_iter().chain(dynamic.into_iter().flatten())
+}
+
+fn type_line(family: Family, set: &Set) -> String {
+    let (word, (key, data)) = match described(family, set) {
+        Some(described) => ("typeof", described),
+        None => ("type", (types(family, set.key), data_types(family, set))),
+    };
+    match data {
+        Some(data) => format!("{word} {key} : {data}"),
+        None => format!("{word} {key}"),
+    }
+}
+
+/// Key and data for `typeof`, where that is shown.
+fn described(family: Family, set: &Set) -> Option<(String, Option<String>)> {
+    let key = concat(family, set.typeof_key.as_ref()?);
+    let data = match &set.data {
+        None => None,
+        Some(DataType::Verdict) => Some("verdict".to_owned()),
+        Some(DataType::Fields(_)) => Some(concat(family, set.typeof_data.as_ref()?)),
+    };
+    Some((key, data))
+}
+
+fn data_types(family: Family, set: &Set) -> Option<String> {
+    Some(match set.data.as_ref()? {
+        DataType::Verdict => "verdict".to_owned(),
+        DataType::Fields(fields) => types(family, fields),
+    })
+}
+
+/// The names of datatypes side by side.
+pub(in super::super) fn types(family: Family, types: &[Type]) -> String {
+    let names: Vec<&str> = types.iter().map(|kind| type_name(family, *kind)).collect();
+    names.join(" . ")
+}
+
+/// The name of a datatype (nft(8), "Data types").
+pub(in super::super) fn type_name(family: Family, kind: Type) -> &'static str {
+    match (kind, family) {
+        (Type::Address, Family::Ip) => "ipv4_addr",
+        (Type::Address, Family::Ip6) => "ipv6_addr",
+        (Type::Protocol, _) => "inet_proto",
+        (Type::Port, _) => "inet_service",
+        (Type::Number, _) => "integer",
+    }
+}
+
+/// The elements of a set, sorted by their keys.
+pub(super) fn sorted(family: Family, filled: &FilledSet<'_>) -> Vec<String> {
+    filled
+        .sorted(family)
+        .into_iter()
+        .map(|one| element(family, Some(filled.set), one))
+        .collect()
+}
+
+/// An element, of a set that may be unknown.
+pub(super) fn element(family: Family, set: Option<&Set>, element: &Element) -> String {
+    let mut words = vec![
+        key(family, set, &element.key, element.key_end.as_ref()),
+        comment(element.comment.as_deref()),
+    ];
+    match &element.data {
+        Some(Data::Verdict(verdict)) => words.push(format!(": {}", self::verdict(verdict))),
+        Some(Data::Value(value)) => words.push(format!(": {}", value_text(family, set, value))),
+        None => {}
+    }
+    words.retain(|word| !word.is_empty());
+    words.join(" ")
+}
+
+/// The key of an element, which goes to `end` in an interval set.
+pub(super) fn key(family: Family, set: Option<&Set>, key: &Bytes, end: Option<&Bytes>) -> String {
+    set.and_then(|set| schema::spans(set.key, family, key, end))
+        .map_or_else(
+            || match end {
+                Some(end) => format!("{}-{}", hex(key), hex(end)),
+                None => hex(key),
+            },
+            |spans| joined(spans, span),
+        )
+}
+
+fn value_text(family: Family, set: Option<&Set>, value: &Bytes) -> String {
+    let types = set.and_then(|set| match set.data {
+        Some(DataType::Fields(types)) => Some(types),
+        _ => None,
+    });
+    types
+        .and_then(|types| schema::fields(types, family, value))
+        .map_or_else(|| hex(value), |fields| joined(fields, field))
+}
+
+fn hex(bytes: &Bytes) -> String {
+    format!("0x{bytes:?}")
+}
+
+fn joined<T>(parts: Vec<T>, print: impl Fn(T) -> String) -> String {
+    let parts: Vec<String> = parts.into_iter().map(print).collect();
+    parts.join(" . ")
+}
+
+fn span(span: Span) -> String {
+    match span {
+        Span::One(value) => field(value),
+        Span::Net(net) => net.to_string(),
+        Span::Range(first, last) => format!("{}-{}", field(first), field(last)),
+    }
+}
+
+fn field(field: Field) -> String {
+    match field {
+        Field::Address(address) => address.to_string(),
+        Field::Protocol(number) => {
+            protocol(number).map_or_else(|| number.to_string(), ToOwned::to_owned)
+        }
+        Field::Port(port) => port.to_string(),
+        Field::Number(number) => number.to_string(),
+    }
+}
+
+/// The names of the protocols that a Service can have. `nft` knows many more, from the
+/// system's `/etc/protocols`; it reads numbers too.
+pub(in super::super) fn protocol(number: u8) -> Option<&'static str> {
+    match i32::from(number) {
+        libc::IPPROTO_TCP => Some("tcp"),
+        libc::IPPROTO_UDP => Some("udp"),
+        libc::IPPROTO_SCTP => Some("sctp"),
+        _ => None,
+    }
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Drop => "drop".to_owned(),
+        Verdict::Goto(chain) => format!("goto {chain}"),
+        Verdict::Jump(chain) => format!("jump {chain}"),
+    }
+}
