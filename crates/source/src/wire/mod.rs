@@ -18,6 +18,7 @@ use fairlead_core::api::{Change, Kind, ObjectName};
 use serde::{Deserialize, Deserializer};
 
 pub use kind::{Content, ContentError};
+pub(crate) use metadata::object_name;
 pub use metadata::{Metadata, NameError};
 pub use node::Node;
 pub use service::Service;
@@ -65,8 +66,8 @@ impl Object {
         match self {
             Object::Service(object) => Change::Service(object.into_api(name)),
             Object::EndpointSlice(object) => Change::EndpointSlice(object.into_api(name)),
-            Object::Node(object) => Change::Node(object.into_api(name)),
-            Object::ServiceCidr(object) => Change::ServiceCidr(object.into_api(name)),
+            Object::Node(object) => Change::Node(object.into_api(&name)),
+            Object::ServiceCidr(object) => Change::ServiceCidr(object.into_api(&name)),
         }
     }
 }

@@ -43,7 +43,7 @@ impl Node {
         self.metadata.as_ref()
     }
 
-    pub(super) fn into_api(mut self, name: ObjectName) -> api::Node {
+    pub(super) fn into_api(mut self, name: &ObjectName) -> api::Node {
         let spec = self.spec.unwrap_or_default();
         let alone = spec.pod_cidr.filter(|cidr| !cidr.is_empty());
         let pod_cidrs = spec.pod_cidrs.filter(|cidrs| !cidrs.is_empty());

@@ -37,7 +37,7 @@ struct Spec {
     session_affinity: Option<Word<Affinity>>,
     session_affinity_config: Option<AffinityConfig>,
     health_check_node_port: Option<Int>,
-    ports: Option<Vec<Port>>,
+    ports: Option<Vec<PortEntry>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ struct ClientIp {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a mapping with a port")]
-struct Port {
+struct PortEntry {
     name: Option<String>,
     protocol: Option<Word<Protocol>>,
     port: Int,
@@ -130,7 +130,7 @@ impl Service {
                 .map(|Word(policy)| policy)
                 .unwrap_or_default(),
             health_check_node_port: spec.health_check_node_port.map_or(0, |Int(port)| port),
-            ports: each(spec.ports, Port::into_api),
+            ports: each(spec.ports, PortEntry::into_api),
         }
     }
 }
@@ -149,7 +149,7 @@ fn affinity(word: Option<Word<Affinity>>, config: Option<AffinityConfig>) -> Ses
     }
 }
 
-impl Port {
+impl PortEntry {
     fn into_api(self) -> api::ServicePort {
         api::ServicePort {
             name: self.name.unwrap_or_default(),

@@ -24,7 +24,7 @@ impl ServiceCidr {
         self.metadata.as_ref()
     }
 
-    pub(super) fn into_api(self, name: ObjectName) -> api::ServiceCidr {
+    pub(super) fn into_api(self, name: &ObjectName) -> api::ServiceCidr {
         api::ServiceCidr {
             name: name.name.to_string(),
             cidrs: self.spec.cidrs.unwrap_or_default(),

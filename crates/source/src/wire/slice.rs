@@ -19,7 +19,7 @@ pub struct EndpointSlice {
     metadata: Option<Metadata>,
     address_type: Word<AddressType>,
     endpoints: Option<Vec<Endpoint>>,
-    ports: Option<Vec<Port>>,
+    ports: Option<Vec<PortEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,7 +57,7 @@ struct Hint {
 
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "a mapping with a port")]
-struct Port {
+struct PortEntry {
     name: Option<String>,
     protocol: Option<Word<Protocol>>,
     port: Option<Int>,
@@ -78,7 +78,7 @@ impl EndpointSlice {
             headless: labels.headless,
             address_type: self.address_type.0,
             endpoints: each(self.endpoints, |endpoint| endpoint.into_api(&mut nodes)),
-            ports: each(self.ports, Port::into_api),
+            ports: each(self.ports, PortEntry::into_api),
             triggered,
         }
     }
@@ -100,7 +100,7 @@ impl Endpoint {
     }
 }
 
-impl Port {
+impl PortEntry {
     fn into_api(self) -> api::SlicePort {
         api::SlicePort {
             name: self.name,
