@@ -135,6 +135,15 @@ impl<N: Nft> Engine<N> {
     }
 }
 
+/// The way from empty tables to what the model says.
+pub fn plan_from_nothing(model: &mut Model, host: &[IpAddr], families: &[Family]) -> Vec<Batch> {
+    let findings = families
+        .iter()
+        .map(|family| (*family, Finding::Nothing))
+        .collect();
+    Round::new(model, host, families).rebuild(findings).0
+}
+
 /// One sync on its way.
 struct Round<'a> {
     model: &'a mut Model,

@@ -21,6 +21,8 @@ pub struct Settings {
     pub masquerade_mark: u32,
     /// Where node ports answer (`--nodeport-addresses`).
     pub node_port_addresses: NodePortAddresses,
+    /// The node's address where it is not the Node object's first (`--bind-address`).
+    pub node_ip: Option<IpAddr>,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             masquerade_all: false,
             masquerade_mark: 1 << 14,
             node_port_addresses: NodePortAddresses::primary(),
+            node_ip: None,
         }
     }
 }

@@ -50,8 +50,13 @@ struct Entry {
 impl Model {
     /// A model for the node that the settings name.
     pub fn new(settings: Settings) -> Model {
+        let node = NodeView {
+            ips: settings.node_ip.into_iter().collect(),
+            ..NodeView::default()
+        };
         Model {
             settings,
+            node,
             ..Model::default()
         }
     }
@@ -219,7 +224,7 @@ impl Model {
         if node.name != self.settings.node_name {
             return Vec::new();
         }
-        let (view, problems) = node::read(node);
+        let (view, problems) = node::read(node, self.settings.node_ip);
         if view != self.node {
             self.node = view;
             self.dirty.extend(self.services.keys().cloned());

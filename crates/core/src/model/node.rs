@@ -30,13 +30,13 @@ impl NodeView {
     }
 }
 
-/// Reads a Node; addresses and networks that are none are left out and reported.
-pub(super) fn read(node: &api::Node) -> (NodeView, Vec<Problem>) {
+/// Reads a Node, of which one address may be known better; addresses and networks that are none are left out and reported.
+pub(super) fn read(node: &api::Node, node_ip: Option<IpAddr>) -> (NodeView, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut report = |field: &str, message: String| {
         problems.push(Problem::new(format!("Node {}", node.name), field, message));
     };
-    let mut ips: Vec<IpAddr> = Vec::new();
+    let mut ips: Vec<IpAddr> = node_ip.into_iter().collect();
     for kind in [NodeAddressKind::InternalIp, NodeAddressKind::ExternalIp] {
         for entry in node.addresses.iter().filter(|entry| entry.kind == kind) {
             match parse_ip(&entry.address) {

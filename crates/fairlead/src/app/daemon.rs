@@ -1,0 +1,231 @@
+//! The loop: changes in, syncs out.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow, ensure};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tracing::{debug, error, info, warn};
+
+use fairlead_backends::engine::{Engine, Synced};
+use fairlead_backends::nftables::table;
+use fairlead_core::address::Family;
+use fairlead_core::model::Model;
+use fairlead_core::report::{Contested, Report};
+use fairlead_core::schedule::Schedule;
+use fairlead_kernel::link::AddressMonitor;
+use fairlead_kernel::nft::watched::WatchedNft;
+use fairlead_source::manifests::Manifests;
+
+use super::Options;
+use super::health::Health;
+use super::host;
+use super::metrics::Metrics;
+use super::sweeper::{self, Sweep};
+
+/// Everything the loop owns. One task owns model and engine; others read what it publishes.
+pub(super) struct Daemon {
+    manifests: Manifests,
+    model: Model,
+    engine: Engine<WatchedNft>,
+    addresses: AddressMonitor,
+    host: Vec<IpAddr>,
+    schedule: Schedule,
+    sweeper: Sender<Sweep>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    /// What was said already about contested destinations.
+    contested: Vec<Contested>,
+}
+
+impl Daemon {
+    /// Opens everything that is needed. Nothing is programmed yet.
+    pub(super) fn new(
+        options: Options,
+        families: &[Family],
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Daemon> {
+        let tables: Vec<_> = families.iter().copied().map(table).collect();
+        let nft = WatchedNft::open(&tables).context("cannot talk to nf_tables")?;
+        Ok(Daemon {
+            manifests: Manifests::open(&options.manifests)?,
+            model: Model::new(options.settings),
+            engine: Engine::new(nft, families),
+            addresses: AddressMonitor::open().context("cannot watch this host's addresses")?,
+            host: host::addresses().context("cannot list this host's addresses")?,
+            schedule: Schedule::new(options.min_sync_period, options.sync_period),
+            sweeper: sweeper::start(Arc::clone(&metrics))?,
+            health,
+            metrics,
+            contested: Vec::new(),
+        })
+    }
+
+    /// Reads everything, syncs and returns.
+    pub(super) fn once(&mut self) -> anyhow::Result<()> {
+        self.take_changes();
+        ensure!(
+            self.model.is_complete(),
+            "the manifests cannot be read, so nothing was programmed"
+        );
+        let synced = self
+            .engine
+            .sync(&mut self.model, &self.host, Instant::now())?;
+        self.note(&synced.report);
+        sweeper::sweep_once(&self.sweep(synced))
+            .map(drop)
+            .context("the rules are in place; stale connections stay")
+    }
+
+    /// Reads everything, then follows what changes.
+    pub(super) fn forever(&mut self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.take_changes();
+        info!(
+            "read {} services in {:?}",
+            self.model.services().count(),
+            started.elapsed()
+        );
+        loop {
+            let now = Instant::now();
+            if self.schedule.due().is_some_and(|due| due <= now) {
+                self.sync(now);
+            }
+            self.wait()?;
+            self.take_changes();
+        }
+    }
+
+    /// Waits until something can be read or is due.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let due = [
+            Some(self.manifests.due()),
+            self.schedule.due(),
+            self.engine.wants_sync_at(),
+        ];
+        let next = due.into_iter().flatten().min().unwrap_or_else(Instant::now);
+        // Rounded up: a timeout that ends early would spin.
+        let millis = next
+            .saturating_duration_since(Instant::now())
+            .as_millis()
+            .saturating_add(1);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        let nft = self.engine.nft();
+        let mut readable = [self.manifests.as_fd(), self.addresses.as_fd(), nft.as_fd()]
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut readable, timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(anyhow!(errno).context("cannot wait for changes")),
+        }
+    }
+
+    fn take_changes(&mut self) {
+        let now = Instant::now();
+        let (model, mut problems, mut changed) = (&mut self.model, Vec::new(), false);
+        let unread = self.manifests.changes(now, &mut |change| {
+            changed = true;
+            problems.extend(model.apply(change));
+        });
+        unread.iter().for_each(|problem| warn!("{problem}"));
+        problems.iter().for_each(|problem| warn!("{problem}"));
+        changed |= self.addresses_changed();
+        changed |= self.was_touched();
+        changed |= self.engine.wants_sync_at().is_some_and(|at| at <= now);
+        if changed && self.model.is_complete() {
+            self.schedule.request(now);
+            self.health.waiting_since(self.schedule.waiting_since());
+        }
+    }
+
+    fn addresses_changed(&mut self) -> bool {
+        match self.addresses.drain() {
+            Ok(false) => return false,
+            Ok(true) => {}
+            Err(error) => warn!("changes of this host's addresses may be missed: {error}"),
+        }
+        match host::addresses() {
+            Ok(host) => std::mem::replace(&mut self.host, host) != self.host,
+            Err(error) => {
+                warn!("this host's addresses are not known anew: {error}");
+                false
+            }
+        }
+    }
+
+    fn was_touched(&mut self) -> bool {
+        match self.engine.nft().touched() {
+            Ok(false) => return false,
+            Ok(true) => info!("someone else changed our tables; they are mended"),
+            Err(error) => {
+                warn!("changes of our tables may be missed, so they are looked at: {error}");
+            }
+        }
+        self.engine.distrust();
+        true
+    }
+
+    fn sync(&mut self, now: Instant) {
+        let requested = self.schedule.begin();
+        let result = self.engine.sync(&mut self.model, &self.host, now);
+        let ended = Instant::now();
+        match result {
+            Ok(synced) => {
+                self.schedule.succeeded(ended);
+                self.metrics.synced(&synced.report, ended - now);
+                self.note(&synced.report);
+                self.health.synced(Ok(()));
+                let sweep = self.sweep(synced);
+                if !sweep.suspects.is_empty() && self.sweeper.send(sweep).is_err() {
+                    error!("the conntrack thread is gone; stale connections stay");
+                }
+            }
+            Err(failure) => {
+                self.schedule.failed(requested, ended);
+                self.metrics.failed(ended - now);
+                self.health.synced(Err(failure.to_string()));
+                error!("{failure}; trying again");
+            }
+        }
+        self.health.waiting_since(self.schedule.waiting_since());
+    }
+
+    fn sweep(&self, synced: Synced) -> Sweep {
+        Sweep {
+            suspects: synced.suspects,
+            host: self.host.clone(),
+        }
+    }
+
+    fn note(&mut self, report: &Report) {
+        let stages = report.stages;
+        let what = format!(
+            "sync {}: {} services, {} operations in {} messages; observe {:?}, render {:?}, plan {:?}, apply {:?}",
+            report.generation,
+            report.services,
+            report.operations,
+            report.messages,
+            stages.observe,
+            stages.render,
+            stages.plan,
+            stages.apply
+        );
+        if report.full {
+            info!("{what}");
+        } else {
+            debug!("{what}");
+        }
+        for contested in report
+            .contested
+            .iter()
+            .filter(|contested| !self.contested.contains(contested))
+        {
+            warn!("{contested}");
+        }
+        self.contested.clone_from(&report.contested);
+    }
+}

@@ -1,0 +1,66 @@
+//! What this host offers, and what has to be set on it.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, bail};
+use tracing::{info, warn};
+
+use fairlead_core::address::Family;
+use fairlead_core::settings::Settings;
+use fairlead_kernel::error::CallError;
+use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
+use fairlead_kernel::link::{Addresses, Rtnetlink};
+use fairlead_kernel::sysctl::{ProcSys, Sysctls};
+
+/// Lets packets with a loopback address be routed, which localhost node ports need.
+const ROUTE_LOCALNET: &str = "net/ipv4/conf/all/route_localnet";
+
+/// Checks that the kernel can do what is needed, and sets what has to be set. Returns the
+/// families that can be served.
+pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Vec<Family>> {
+    let features = Features::probe(&ProcSys);
+    if let Err(reason) = &features.nf_tables {
+        bail!("nftables mode cannot run here: {reason}");
+    }
+    if !features.net_admin {
+        bail!(
+            "nftables mode cannot run here: the capability CAP_NET_ADMIN is missing; run as root, or add it"
+        );
+    }
+    if features
+        .version
+        .is_some_and(|version| version < NFTABLES_MINIMUM)
+    {
+        warn!(
+            "Linux {} is older than {NFTABLES_MINIMUM}, before which nftables mode is not reliable",
+            features.release
+        );
+    }
+    if settings.node_port_addresses.localhost {
+        ProcSys
+            .ensure(ROUTE_LOCALNET, "1")
+            .context("node ports on localhost need it")?;
+    }
+    let families = if features.ipv6 {
+        Family::BOTH.to_vec()
+    } else {
+        vec![Family::V4]
+    };
+    let names: Vec<String> = families.iter().map(ToString::to_string).collect();
+    info!(
+        "Linux {}, serving {}",
+        features.release,
+        names.join(" and ")
+    );
+    Ok(families)
+}
+
+/// The addresses this host has now, without those of loopback devices' own networks.
+pub(crate) fn addresses() -> Result<Vec<IpAddr>, CallError> {
+    let addresses = Rtnetlink::open()?.addresses()?;
+    Ok(addresses
+        .into_iter()
+        .map(|address| address.ip)
+        .filter(|ip| !ip.is_loopback())
+        .collect())
+}

@@ -1,0 +1,83 @@
+//! The wiring: sources, model, engine and servers, and the loop that they meet in.
+
+mod daemon;
+mod health;
+mod host;
+mod http;
+mod metrics;
+mod signals;
+mod sweeper;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracing::Level;
+
+use fairlead_core::settings::Settings;
+
+pub(crate) use host::addresses as host_addresses;
+
+use daemon::Daemon;
+use health::Health;
+use metrics::Metrics;
+
+/// What `fairlead run` was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// What shapes the rules.
+    pub(crate) settings: Settings,
+    /// Where the objects come from.
+    pub(crate) manifests: PathBuf,
+    /// Sync and exit.
+    pub(crate) once: bool,
+    /// The least time between two syncs.
+    pub(crate) min_sync_period: Duration,
+    /// The longest time until a failed sync is tried again.
+    pub(crate) sync_period: Duration,
+    /// Where the health server listens.
+    pub(crate) healthz: Option<SocketAddr>,
+    /// Where the metrics server listens.
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// Logs to standard error, as much as kube-proxy's `-v` asks for.
+pub(crate) fn log(verbosity: u8) {
+    let level = match verbosity {
+        0..=3 => Level::INFO,
+        4 | 5 => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+/// Runs the proxy.
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    let families = host::prepare(&options.settings)?;
+    let health = Arc::new(Health::new(2 * options.sync_period));
+    let metrics = Arc::new(Metrics::new().context("cannot register metrics")?);
+    let once = options.once;
+    if !once {
+        let servers = http::Servers {
+            healthz: options.healthz,
+            metrics: options.metrics,
+            health: Arc::clone(&health),
+            registry: metrics.registry().clone(),
+        };
+        std::thread::Builder::new()
+            .name("http".to_owned())
+            .spawn(move || servers.serve())?;
+    }
+    let mut daemon = Daemon::new(options, &families, health, metrics)?;
+    if once {
+        daemon.once()
+    } else {
+        daemon.forever()
+    }
+}

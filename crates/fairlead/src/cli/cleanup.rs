@@ -1,0 +1,22 @@
+//! `fairlead cleanup`.
+
+use anyhow::Context;
+
+use fairlead_backends::engine::Engine;
+use fairlead_core::address::Family;
+use fairlead_kernel::nft::socket::NftSocket;
+
+/// Removes our tables, and says what it found.
+pub(super) fn run() -> anyhow::Result<()> {
+    let socket = NftSocket::open().context("cannot talk to nf_tables")?;
+    let removed = Engine::new(socket, &Family::BOTH).remove()?;
+    println!(
+        "{}",
+        if removed {
+            "removed fairlead's tables"
+        } else {
+            "there is nothing of fairlead to remove"
+        }
+    );
+    Ok(())
+}

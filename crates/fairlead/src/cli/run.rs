@@ -1,0 +1,109 @@
+//! `fairlead run`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+
+use fairlead_core::settings::Settings;
+
+use super::ProxyFlags;
+use crate::app;
+use crate::config::{self, duration};
+
+/// Flags of `fairlead run`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    proxy: ProxyFlags,
+
+    /// Program the rules once and exit. They stay.
+    #[arg(long)]
+    once: bool,
+
+    /// The least time between two syncs; a change on a quiet node is programmed at once.
+    #[arg(long, alias = "iptables-min-sync-period", value_parser = duration, default_value = "1s",
+          value_name = "DURATION")]
+    min_sync_period: Duration,
+
+    /// The longest time until a sync that failed is tried again.
+    #[arg(long, alias = "iptables-sync-period", value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    sync_period: Duration,
+
+    /// Where /healthz answers, as address:port; empty for nowhere.
+    #[arg(long, default_value = "0.0.0.0:10256", value_name = "ADDRESS")]
+    healthz_bind_address: String,
+
+    /// Where /metrics and /proxyMode answer, as address:port; empty for nowhere.
+    #[arg(long, default_value = "127.0.0.1:10249", value_name = "ADDRESS")]
+    metrics_bind_address: String,
+
+    /// This node's address where it is not the Node object's; 0.0.0.0 and :: mean that it is.
+    #[arg(long, default_value = "0.0.0.0", value_name = "ADDRESS")]
+    bind_address: IpAddr,
+
+    /// How much is logged: 0 to 3 what happens, 4 and 5 also why, 6 and above everything.
+    #[arg(short, long, default_value_t = 0, value_name = "LEVEL")]
+    v: u8,
+}
+
+impl Run {
+    /// Runs until the process is told to stop.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        app::log(self.v);
+        app::run(self.options()?)
+    }
+
+    fn options(&self) -> Result<app::Options, config::ConfigErrors> {
+        let mut problems = config::Problems::default();
+        let settings = problems.take(self.proxy.settings());
+        let healthz = problems.take(listen(
+            "--healthz-bind-address",
+            &self.healthz_bind_address,
+            10256,
+        ));
+        let metrics = problems.take(listen(
+            "--metrics-bind-address",
+            &self.metrics_bind_address,
+            10249,
+        ));
+        if self.sync_period.is_zero() || self.min_sync_period > self.sync_period {
+            problems.add(format!(
+                "--sync-period: {:?} must be more than 0 and at least --min-sync-period, {:?}",
+                self.sync_period, self.min_sync_period
+            ));
+        }
+        let (settings, healthz, metrics) = problems.settle((settings, healthz, metrics))?;
+        Ok(app::Options {
+            settings: Settings {
+                node_ip: Some(self.bind_address).filter(|ip| !ip.is_unspecified()),
+                ..settings
+            },
+            manifests: self.proxy.manifests.clone(),
+            once: self.once,
+            min_sync_period: self.min_sync_period,
+            sync_period: self.sync_period,
+            healthz,
+            metrics,
+        })
+    }
+}
+
+/// An address to listen on. Without a port the usual one is meant.
+fn listen(flag: &str, text: &str, port: u16) -> Result<Option<SocketAddr>, config::ConfigErrors> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let with_port = text.parse().ok();
+    let found = with_port.or_else(|| {
+        text.parse::<IpAddr>()
+            .ok()
+            .map(|ip| SocketAddr::new(ip, port))
+    });
+    let hint = || {
+        config::ConfigErrors::one(format!(
+            "{flag}: {text:?} is not an address like 0.0.0.0:{port}"
+        ))
+    };
+    found.map(Some).ok_or_else(hint)
+}
