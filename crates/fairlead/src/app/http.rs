@@ -70,7 +70,7 @@ async fn listen(what: &str, address: Option<SocketAddr>, router: Router) {
     }
 }
 
-fn answer_health(health: &Health) -> impl IntoResponse {
+fn answer_health(health: &Health) -> impl IntoResponse + use<> {
     let (healthy, body) = health.answer(Instant::now());
     let status = if healthy {
         StatusCode::OK
@@ -84,7 +84,7 @@ fn answer_health(health: &Health) -> impl IntoResponse {
     (status, headers, body.to_string())
 }
 
-fn answer_metrics(registry: &Registry) -> impl IntoResponse {
+fn answer_metrics(registry: &Registry) -> impl IntoResponse + use<> {
     match TextEncoder::new().encode_to_string(&registry.gather()) {
         Ok(text) => (
             StatusCode::OK,
