@@ -61,9 +61,8 @@ impl Book {
         };
         let mut documents = documents::split(text);
         let known = self.files.entry(Arc::clone(file)).or_default();
-        if documents.is_empty() && !known.described.is_empty() {
-            let message =
-                "is empty; what it described stays (delete the file to delete its objects)";
+        if documents.is_silent() && !known.described.is_empty() {
+            let message = "has no Services or endpoints any more; what it described stays (delete the file to delete its objects)";
             return self.keep(file, Problem::with_file(file, message));
         }
         if !complete {

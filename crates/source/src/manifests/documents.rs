@@ -42,6 +42,8 @@ pub(crate) struct Documents<'a> {
     pub(crate) list: Vec<Document<'a>>,
     /// How many objects of other kinds there are.
     pub(crate) ignored: usize,
+    /// How many lists were taken apart.
+    lists: usize,
     /// The last document if it is of another kind. Such documents are not parsed, but the last
     /// one shows whether the file is whole.
     last_ignored: Option<Document<'a>>,
@@ -67,22 +69,20 @@ pub(crate) fn split(file: &str) -> Documents<'_> {
 }
 
 impl<'a> Documents<'a> {
-    /// Whether the file holds nothing at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.ignored == 0
+    /// Whether the file says nothing of the watched kinds, not even that there are none.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.list.is_empty() && self.lists == 0
     }
 
     /// Adds what stands between two document markers: YAML, or JSON values.
     fn add_chunk(&mut self, line: usize, text: &'a str) {
         let (start, body_line) = yaml::body(text).unwrap_or_default();
         let body = &text[start..];
-        if !body.trim_start().starts_with('{') {
-            return self.add(
-                Document::new(line, Cow::Borrowed(text), Syntax::Yaml),
-                Place::Top,
-            );
-        }
         let line = line + body_line;
+        if !body.trim_start().starts_with('{') {
+            let document = Document::new(line, Cow::Borrowed(body), Syntax::Yaml);
+            return self.add(document, Place::Top);
+        }
         let (values, error) = json_values(body);
         let no_json = values.is_empty();
         for (value_line, value) in values {
@@ -132,6 +132,7 @@ impl<'a> Documents<'a> {
     }
 
     fn add_items(&mut self, list: Document<'a>, kind: Option<Kind>) {
+        self.lists += 1;
         let line = list.line;
         let place = Place::List(kind);
         match (list.syntax, list.raw) {
@@ -177,7 +178,7 @@ impl<'a> Documents<'a> {
                 }
             }
             Err(error) => {
-                let kind = Err(Flaw::yaml(&error, line));
+                let kind = Err(Flaw::yaml(&error, &text, line));
                 self.list.push(Document {
                     line,
                     kind,
@@ -196,7 +197,7 @@ impl<'a> Documents<'a> {
             && let Err(error) = yaml_serde::from_str::<IgnoredAny>(&last.text())
         {
             self.list.push(Document {
-                kind: Err(Flaw::yaml(&error, last.line)),
+                kind: Err(Flaw::yaml(&error, &last.text(), last.line)),
                 ..last
             });
         }
@@ -244,7 +245,7 @@ impl<'a> Document<'a> {
         if api_version.is_some() && kind.is_some() {
             return self.content(api_version, kind, place);
         }
-        let value = yaml_value(&text).map_err(|error| Flaw::yaml(&error, self.line))?;
+        let value = yaml_value(&text).map_err(|error| Flaw::yaml(&error, &text, self.line))?;
         let [api_version, kind] =
             ["apiVersion", "kind"].map(|key| value.get(key).and_then(|value| value.as_str()));
         self.content(api_version, kind, place)

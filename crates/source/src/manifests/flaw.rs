@@ -1,5 +1,7 @@
 //! What is wrong at a line of a file, in words.
 
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
 use serde_path_to_error::Error as PathError;
 
 /// Something wrong in a document.
@@ -20,17 +22,23 @@ impl Flaw {
     }
 
     /// An error of the YAML parser in a document that starts at `line` of the file.
-    pub(crate) fn yaml(error: &yaml_serde::Error, line: usize) -> Flaw {
+    pub(crate) fn yaml(error: &yaml_serde::Error, document: &str, line: usize) -> Flaw {
         let inside = error.location().map_or(0, |location| location.line() - 1);
-        Flaw::new(line + inside, without_places(&error.to_string()))
+        let message = in_plain_words(&error.to_string());
+        match yaml_serde::from_str::<IgnoredAny>(document) {
+            Ok(_) => Flaw::new(line + inside, message),
+            Err(_) => Flaw::new(line + inside, format!("not valid YAML: {message}")),
+        }
     }
 
     /// The same for the JSON parser.
     pub(crate) fn json(error: &serde_json::Error, line: usize) -> Flaw {
-        Flaw::new(
-            line + error.line().saturating_sub(1),
-            without_places(&error.to_string()),
-        )
+        let message = in_plain_words(&error.to_string());
+        let line = line + error.line().saturating_sub(1);
+        match error.classify() {
+            Category::Data => Flaw::new(line, message),
+            _ => Flaw::new(line, format!("not valid JSON: {message}")),
+        }
     }
 
     /// The same with the path of the field that was being read.
@@ -44,8 +52,9 @@ impl Flaw {
     }
 }
 
-/// Parsers say where in their input an error is, which is not where in the file.
-fn without_places(message: &str) -> String {
+/// Leaves out where in the parser's input the error is, which is not where in the file, and calls
+/// `null` by its name.
+fn in_plain_words(message: &str) -> String {
     let mut parts = message.split(" at line ");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -58,7 +67,7 @@ fn without_places(message: &str) -> String {
             }
         }
     }
-    text
+    text.replace("unit value", "null")
 }
 
 #[cfg(test)]
@@ -78,7 +87,7 @@ mod tests {
             ),
             ("look at line of text", "look at line of text"),
         ] {
-            assert_eq!(without_places(message), expected);
+            assert_eq!(in_plain_words(message), expected);
         }
     }
 }

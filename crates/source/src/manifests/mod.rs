@@ -17,6 +17,8 @@ mod folder;
 mod objects;
 mod parse;
 mod problem;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod yaml;
 

@@ -41,10 +41,10 @@ fn read(kind: Kind, document: &Document<'_>) -> Result<Object, Flaw> {
     }
     if text.contains("<<:") {
         let object = yaml_value(&text).and_then(|value| Object::read(kind, value));
-        return object.map_err(|error| Flaw::yaml(&error, line));
+        return object.map_err(|error| Flaw::yaml(&error, &text, line));
     }
     Object::read(kind, yaml_serde::Deserializer::from_str(&text))
-        .map_err(|error| Flaw::yaml(&error, line))
+        .map_err(|error| Flaw::yaml(&error, &text, line))
 }
 
 /// Reads once more, keeping track of the path of fields.

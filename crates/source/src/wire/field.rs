@@ -199,6 +199,16 @@ impl<T: Words> Visitor<'_> for WordVisitor<T> {
     }
 }
 
+/// A spec that has to be there. To the YAML parser `spec:` with nothing below is a mapping.
+pub(super) fn spec<'de, D, T>(input: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(input)?
+        .ok_or_else(|| D::Error::custom("spec: is empty, expected a mapping"))
+}
+
 /// True when the field is there, whatever its value.
 pub(super) fn present<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(input).map(|_| true)

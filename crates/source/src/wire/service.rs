@@ -5,7 +5,7 @@ use fairlead_core::api::{self, IpMode, ObjectName, ServiceType, SessionAffinity,
 use serde::Deserialize;
 
 use super::Metadata;
-use super::field::{Int, Word, Words};
+use super::field::{Int, Word, Words, spec};
 use super::metadata::Labels;
 
 /// A v1 Service.
@@ -13,6 +13,7 @@ use super::metadata::Labels;
 #[serde(expecting = "a mapping (a Service)")]
 pub struct Service {
     metadata: Option<Metadata>,
+    #[serde(deserialize_with = "spec")]
     spec: Spec,
     status: Option<Status>,
 }

@@ -4,12 +4,14 @@ use fairlead_core::api::{self, ObjectName};
 use serde::Deserialize;
 
 use super::Metadata;
+use super::field::spec;
 
 /// A networking.k8s.io/v1 ServiceCIDR.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "a mapping (a ServiceCIDR)")]
 pub struct ServiceCidr {
     metadata: Option<Metadata>,
+    #[serde(deserialize_with = "spec")]
     spec: Spec,
 }
 
