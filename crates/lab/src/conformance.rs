@@ -1,14 +1,14 @@
 //! Recorded cases of what kube-proxy does, and whether another proxy does the same.
 //!
-//! A case is a folder with `objects.yaml`, `args.json` and `<mode>.outcomes.json`; the README
-//! beside the recorded ones says what is in them.
+//! A case is a folder with `objects.yaml`, `args.json`, `<mode>.outcomes.json` and what else the
+//! README beside the recorded ones explains.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use fairlead_core::api::Change;
 
-use crate::outcome::{self, Difference, Outcomes};
+use crate::outcome::{self, Difference, Outcomes, read_json};
 use crate::{Lab, LabError, questions};
 
 /// A recorded case.
@@ -29,19 +29,18 @@ pub struct Case {
 impl Case {
     /// Reads the case in `folder` as it was recorded in a proxy mode.
     pub fn read(folder: &Path, mode: &str) -> Result<Case, LabError> {
-        let args = folder.join("args.json");
-        let text = fs::read(&args).map_err(LabError::file(&args))?;
+        let mut expected = outcome::read(&folder.join(format!("{mode}.outcomes.json")))?;
+        let again = folder.join(format!("{mode}.again.json"));
+        if again.exists() {
+            expected.extend(outcome::read(&again)?);
+        }
+        let name = folder.file_name().unwrap_or_default();
         Ok(Case {
-            name: folder
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            name: name.to_string_lossy().into_owned(),
             objects: folder.join("objects.yaml"),
+            args: read_json(&folder.join("args.json"))?,
             rules: folder.join(format!("{mode}.rules")),
-            expected: outcome::read(&folder.join(format!("{mode}.outcomes.json")))?,
-            args: serde_json::from_slice(&text)
-                .map_err(|error| LabError::Json { path: args, error })?,
+            expected,
         })
     }
 

@@ -13,10 +13,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum LabError {
     /// The process may neither make namespaces nor become root in namespaces of its own.
-    #[error(
-        "a lab needs root, or a private root that only a process with one thread can get: {cause}; \
-         run it as root or under `unshare --user --map-root-user --mount --net` ({hint})"
-    )]
+    #[error("a lab needs root, or to become root in namespaces of its own: {cause}; {hint}")]
     Privilege {
         /// The call that was refused.
         cause: CallError,

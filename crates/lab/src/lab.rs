@@ -1,15 +1,19 @@
 //! A network with pods in it, and clients to ask.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::process::{Command, Output};
 use std::thread;
 
-use fairlead_core::address::{Family, Protocol};
+use fairlead_core::address::Protocol;
 use fairlead_core::api::ObjectName;
+use fairlead_kernel::error::CallError;
 use fairlead_kernel::netns::Netns;
 
 use crate::LabError;
-use crate::network::{Client, Network};
+use crate::client::Client;
+use crate::network::Network;
 use crate::outcome::Outcomes;
 use crate::pod::Pods;
 use crate::probe::Series;
@@ -27,8 +31,7 @@ impl Lab {
     /// Builds a lab. Nothing proxies in it yet.
     pub fn new() -> Result<Lab, LabError> {
         let network = Network::new()?;
-        // Neither the client pod nor what runs on the node's behalf is an endpoint, but pods of
-        // the host's network are.
+        // On the node itself too: pods of the host network have its addresses.
         let pods = Pods::start(&[network.local_pods(), network.world(), network.node()])?;
         Ok(Lab {
             _pods: pods,
@@ -76,9 +79,8 @@ impl Lab {
         to: SocketAddr,
         tries: usize,
     ) -> Result<Series, LabError> {
-        let source = client.source(Family::of(to.ip()));
-        let of = || Series::of(protocol, source, to, tries);
-        Ok(self.network.place_of(client).run(of)?)
+        let place = self.network.place_of(client);
+        Ok(place.run(|| Series::of(client, protocol, to, tries))?)
     }
 
     /// Asks every question, and returns what to record of the answers.
@@ -86,50 +88,39 @@ impl Lab {
     /// What is about the same Service and from the same client is asked in turn, since an answer
     /// may depend on those before it (session affinity). All else is asked at the same time.
     pub fn ask_all(&self, questions: &[Question]) -> Result<Outcomes, LabError> {
+        let mut groups: HashMap<(&ObjectName, Client), Vec<&Question>> = HashMap::new();
+        for question in questions {
+            let group = (&question.service, question.client);
+            groups.entry(group).or_default().push(question);
+        }
         thread::scope(|scope| {
-            let askers: Vec<_> = in_turn(questions)
+            let askers: Vec<_> = groups
                 .into_iter()
-                .map(|questions| scope.spawn(|| self.ask_in_turn(questions)))
+                .map(|((_, client), questions)| {
+                    scope.spawn(move || self.in_turn(client, &questions))
+                })
                 .collect();
             let mut outcomes = Outcomes::new();
             for asker in askers {
-                let answers = asker
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                outcomes.extend(answers?);
+                outcomes.extend(asker.join().unwrap_or_else(|panic| resume_unwind(panic))?);
             }
             Ok(outcomes)
         })
     }
 
-    fn ask_in_turn(&self, questions: Vec<&Question>) -> Result<Outcomes, LabError> {
-        let mut outcomes = Outcomes::new();
-        for question in questions {
-            let Question {
-                client,
-                protocol,
-                to,
-                tries,
-                ..
-            } = *question;
-            let series = self.ask(client, protocol, to, tries)?;
-            outcomes.insert(question.name.clone(), question.outcome(&series));
-        }
-        Ok(outcomes)
+    fn in_turn(&self, client: Client, questions: &[&Question]) -> Result<Outcomes, CallError> {
+        self.network.place_of(client).run(|| {
+            let ask = |question: &&Question| {
+                let Question {
+                    protocol,
+                    to,
+                    tries,
+                    ..
+                } = **question;
+                let series = Series::of(client, protocol, to, tries);
+                (question.name.clone(), question.outcome(&series))
+            };
+            questions.iter().map(ask).collect()
+        })
     }
-}
-
-/// Groups the questions by Service and client.
-fn in_turn(questions: &[Question]) -> Vec<Vec<&Question>> {
-    let mut groups: Vec<(&ObjectName, Client, Vec<&Question>)> = Vec::new();
-    for question in questions {
-        let known = groups.iter_mut().find(|(service, client, _)| {
-            (*service, *client) == (&question.service, question.client)
-        });
-        match known {
-            Some((_, _, group)) => group.push(question),
-            None => groups.push((&question.service, question.client, vec![question])),
-        }
-    }
-    groups.into_iter().map(|(_, _, group)| group).collect()
 }

@@ -20,9 +20,9 @@
 //! All of it lives in namespaces of its own and goes with its value. It needs root, or a private
 //! root: see [`privilege::obtain`].
 
+mod client;
 mod error;
 mod lab;
-mod layout;
 mod network;
 mod pod;
 mod probe;
@@ -32,9 +32,10 @@ pub mod outcome;
 pub mod privilege;
 pub mod questions;
 
+pub use client::Client;
 pub use error::LabError;
 pub use lab::Lab;
-pub use network::{Client, Network};
+pub use network::Network;
 pub use outcome::{Failure, Outcome, Outcomes, Source};
 pub use pod::{PORTS, Pods};
 pub use probe::{Answer, Series};

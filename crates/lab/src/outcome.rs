@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::LabError;
@@ -99,6 +100,10 @@ fn list<T: Display>(f: &mut fmt::Formatter<'_>, title: &str, items: &BTreeSet<T>
 
 /// Reads a recorded `*.outcomes.json`.
 pub fn read(path: &Path) -> Result<Outcomes, LabError> {
+    read_json(path)
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, LabError> {
     let text = fs::read(path).map_err(LabError::file(path))?;
     serde_json::from_slice(&text).map_err(|error| LabError::Json {
         path: path.to_owned(),

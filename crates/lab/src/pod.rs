@@ -98,8 +98,9 @@ fn listen_tcp(port: u16) -> io::Result<TcpListener> {
 
 fn listen_udp(port: u16) -> io::Result<UdpSocket> {
     let socket = bound(port, Type::DGRAM)?;
-    // To answer from the address that was asked.
+    // To answer from the address that was asked, even if it is this host's by a route alone.
     setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
+    socket.set_freebind_v6(true)?;
     Ok(socket.into())
 }
 

@@ -1,16 +1,20 @@
 //! What a lab needs to be allowed to do, and how an ordinary user gets it.
 
-use fairlead_kernel::netns::{self, Netns};
+use std::process;
+
+use fairlead_kernel::netns::{self, NamedNetns};
 
 use crate::LabError;
+use crate::network::PREFIX;
 
-/// Makes sure that this process may build labs: a process that may not make network namespaces
-/// becomes root in private namespaces of its own, where it may.
+/// Makes sure that this process may build labs: one that may not make namespaces and give them
+/// names becomes root in private namespaces of its own, where it may.
 ///
 /// To be called at the start of `main`, as only a process with a single thread can do the latter.
 /// The error says what is needed.
 pub fn obtain() -> Result<(), LabError> {
-    if Netns::anonymous().is_ok() {
+    let attempt = format!("{PREFIX}{}-attempt", process::id());
+    if NamedNetns::create(&attempt).is_ok() {
         return Ok(());
     }
     netns::become_root_in_private().map_err(|cause| LabError::Privilege {

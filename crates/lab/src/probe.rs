@@ -8,9 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::str;
 use std::time::Duration;
 
-use fairlead_core::address::Protocol;
+use fairlead_core::address::{Family, Protocol};
 use socket2::{Domain, Socket, Type};
 
+use crate::client::Client;
 use crate::outcome::{Failure, Outcome, Source};
 
 /// How long a probe waits for the connection, and then for the answer. The recorded outcomes were
@@ -43,13 +44,9 @@ pub struct Series {
 }
 
 impl Series {
-    /// Connects up to `tries` times. Without a `source` the kernel chooses one.
-    pub(crate) fn of(
-        protocol: Protocol,
-        source: Option<IpAddr>,
-        to: SocketAddr,
-        tries: usize,
-    ) -> Series {
+    /// Connects up to `tries` times, from an address that this kind of client has.
+    pub(crate) fn of(client: Client, protocol: Protocol, to: SocketAddr, tries: usize) -> Series {
+        let source = client.source(Family::of(to.ip()));
         let mut series = Series::default();
         for _ in 0..tries {
             series.count(attempt(protocol, source, to));
@@ -125,6 +122,10 @@ fn exchange(
     let number = i32::from(protocol.number()).into();
     let mut socket = Socket::new(Domain::for_address(to), kind, Some(number))?;
     if let Some(source) = source {
+        if source.is_ipv6() {
+            // Local pods have their addresses by a route alone.
+            socket.set_freebind_v6(true)?;
+        }
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     socket.connect_timeout(&to.into(), PATIENCE)?;
@@ -170,20 +171,20 @@ fn failure(error: &io::Error) -> Failure {
 mod tests {
     use super::*;
 
-    fn answer(n: u8, source: Source) -> Result<Answer, Failure> {
-        Ok(Answer {
+    fn answer(n: u8, source: Source) -> Answer {
+        Answer {
             endpoint: SocketAddr::from(([10, 244, 1, n], 8080)),
             source,
-        })
+        }
     }
 
     #[test]
     fn a_series_counts_and_its_outcome_does_not() {
         let mut series = Series::default();
         for reply in [
-            answer(130, Source::Kept),
-            answer(131, Source::Masqueraded),
-            answer(130, Source::Kept),
+            Ok(answer(130, Source::Kept)),
+            Ok(answer(131, Source::Masqueraded)),
+            Ok(answer(130, Source::Kept)),
             Err(Failure::Timeout),
         ] {
             series.count(reply);
@@ -207,7 +208,7 @@ mod tests {
         series.count(Err(Failure::Refused));
         assert!(series.is_hopeless());
         assert_eq!(series.outcome().errors, BTreeSet::from([Failure::Refused]));
-        series.count(answer(130, Source::Kept));
+        series.count(Ok(answer(130, Source::Kept)));
         assert!(!series.is_hopeless());
     }
 

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Display};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use fairlead_core::address::{AddressError, Family, Protocol, parse_ip};
 use fairlead_core::api::{Change, ObjectName, Service, ServicePort, SessionAffinity};
 
-use crate::layout;
-use crate::network::Client;
+use crate::client::Client;
+use crate::network;
 use crate::outcome::Outcome;
 use crate::probe::Series;
 
@@ -147,30 +147,42 @@ fn targets(service: &Service, port: &ServicePort) -> Vec<Target> {
     let cluster_ips = cluster_ips(service);
     let external_ips = service.external_ips.iter().map(String::as_str);
     let ingress = service.ingress.iter().map(|ingress| ingress.ip.as_str());
+    let ingress = ingress.filter(|ip| !ip.is_empty());
 
-    let mut targets = Vec::new();
-    let mut add = |kind, address: &str, port| {
-        targets.push(Target {
+    let at = |kind| {
+        move |address: &str| Target {
             kind,
             address: address.to_owned(),
-            port,
-        });
+            port: port.port,
+        }
     };
-    cluster_ips
+    let mut targets: Vec<Target> = cluster_ips
         .iter()
-        .for_each(|ip| add(Kind::ClusterIp, ip, port.port));
-    external_ips.for_each(|ip| add(Kind::ExternalIp, ip, port.port));
-    ingress
-        .filter(|ip| !ip.is_empty())
-        .for_each(|ip| add(Kind::LoadBalancer, ip, port.port));
+        .copied()
+        .map(at(Kind::ClusterIp))
+        .collect();
+    targets.extend(external_ips.map(at(Kind::ExternalIp)));
+    targets.extend(ingress.map(at(Kind::LoadBalancer)));
     if port.node_port != 0 {
-        if cluster_ips.iter().any(|ip| !ip.contains(':')) {
-            add(Kind::NodePort, &layout::NODE_V4.to_string(), port.node_port);
-            add(Kind::Localhost, "127.0.0.1", port.node_port);
-        }
-        if cluster_ips.iter().any(|ip| ip.contains(':')) {
-            add(Kind::NodePort, &layout::NODE_V6.to_string(), port.node_port);
-        }
+        targets.extend(node_targets(&cluster_ips, port.node_port));
+    }
+    targets
+}
+
+/// The node's own addresses of the families that the Service has.
+fn node_targets(cluster_ips: &[&str], port: i32) -> Vec<Target> {
+    let at = |kind, address: IpAddr| Target {
+        kind,
+        address: address.to_string(),
+        port,
+    };
+    let mut targets = Vec::new();
+    if cluster_ips.iter().any(|ip| !ip.contains(':')) {
+        targets.push(at(Kind::NodePort, network::NODE_V4.into()));
+        targets.push(at(Kind::Localhost, Ipv4Addr::LOCALHOST.into()));
+    }
+    if cluster_ips.iter().any(|ip| ip.contains(':')) {
+        targets.push(at(Kind::NodePort, network::NODE_V6.into()));
     }
     targets
 }
@@ -234,7 +246,7 @@ fn clients(kind: Kind, family: Family, endpoints: &[IpAddr]) -> Vec<Client> {
         .iter()
         .filter(|endpoint| Family::of(**endpoint) == family);
     if let (Some(&only), None) = (of_family.next(), of_family.next())
-        && layout::is_local_pod(only)
+        && network::is_local_pod(only)
     {
         clients.push(Client::Hairpin(only));
     }

@@ -1,19 +1,23 @@
 //! Whether the lab sees what is there: it is shown what kube-proxy had programmed, and has to
 //! find what kube-proxy's clients met.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
+use fairlead_core::address::Protocol;
 use fairlead_core::api::Change;
 use fairlead_lab::conformance::{self, Case};
-use fairlead_lab::{Lab, privilege};
-use fairlead_source::wire::{Content, Object};
+use fairlead_lab::{Client, Lab, Series, privilege};
+use fairlead_source::manifests::Manifests;
 use libtest_mimic::{Arguments, Failed, Trial};
-use serde::Deserialize;
 
 /// The recorded cases.
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/recorded");
+
+type Test = fn() -> Result<(), Failed>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -25,12 +29,28 @@ fn main() -> ExitCode {
         .filter(|case| case.rules.exists())
         .map(|case| {
             let allowed = allowed.clone();
-            Trial::test(case.name.clone(), move || {
+            Trial::test(format!("recorded::{}", case.name), move || {
                 allowed?;
                 finds_what_was_recorded(&case)
             })
         });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let mut trials: Vec<Trial> = trials.collect();
+    let own: [(&str, Test); 3] = [
+        ("everybody_reaches_the_pods", everybody_reaches_the_pods),
+        (
+            "without_a_proxy_nothing_is_found",
+            without_a_proxy_nothing_is_found,
+        ),
+        ("labs_do_not_see_each_other", labs_do_not_see_each_other),
+    ];
+    trials.extend(own.map(|(name, test)| {
+        let allowed = allowed.clone();
+        Trial::test(name, move || {
+            allowed?;
+            test()
+        })
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn finds_what_was_recorded(case: &Case) -> Result<(), Failed> {
@@ -48,25 +68,66 @@ fn finds_what_was_recorded(case: &Case) -> Result<(), Failed> {
         .into())
 }
 
-/// The case's objects. They were written by an API server, so what one of them lacks is an error.
+/// Of every kind, over both protocols and families, with their own addresses.
+fn everybody_reaches_the_pods() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        for pod in [
+            "10.244.1.130:8080",
+            "10.244.2.5:5353",
+            "[fd00:10:244:1:8000::1]:8443",
+            "[fd00:10:244:2::5]:9376",
+        ] {
+            let pod: SocketAddr = pod.parse()?;
+            for client in [
+                Client::Pod,
+                Client::Node,
+                Client::Outside,
+                Client::OutsideAllowed,
+            ] {
+                let series = lab.ask(client, protocol, pod, 3)?;
+                let all_answered = Series {
+                    by_endpoint: BTreeMap::from([(pod, 3)]),
+                    kept: 3,
+                    ..Series::default()
+                };
+                if series != all_answered {
+                    return Err(format!("{client} {protocol} {pod}: {series:?}").into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn without_a_proxy_nothing_is_found() -> Result<(), Failed> {
+    let case = Case::read(&Path::new(RECORDED).join("clusterip"), "nftables")?;
+    let differences = case.differences(&Lab::new()?, &objects(&case)?)?;
+    if differences.len() == case.expected.len() {
+        return Ok(());
+    }
+    Err(format!("{} of {} differ", differences.len(), case.expected.len()).into())
+}
+
+fn labs_do_not_see_each_other() -> Result<(), Failed> {
+    let (one, other) = (Lab::new()?, Lab::new()?);
+    one.run_on_node(Command::new("nft").args(["add", "table", "ip", "one"]))?;
+    let tables = |lab: &Lab| {
+        let listed = lab.run_on_node(Command::new("nft").args(["list", "tables"]));
+        listed.map(|output| output.stdout)
+    };
+    if tables(&one)? == b"table ip one\n" && tables(&other)?.is_empty() {
+        return Ok(());
+    }
+    Err("a table of one lab's node is seen in another's, or not in its own".into())
+}
+
 fn objects(case: &Case) -> Result<Vec<Change>, Failed> {
-    let text = fs::read_to_string(&case.objects)?;
-    yaml_serde::Deserializer::from_str(&text)
-        .map(|document| {
-            let value = yaml_serde::Value::deserialize(document)?;
-            let text_of = |key| {
-                value
-                    .get(key)
-                    .and_then(|value| value.as_str())
-                    .unwrap_or_default()
-            };
-            let content = Content::of(text_of("apiVersion"), text_of("kind"))?;
-            let Content::Object(kind) = content else {
-                return Err("not an object".into());
-            };
-            let object = Object::read(kind, value)?;
-            let (_, name) = object.identity()?;
-            Ok(object.into_change(name))
-        })
-        .collect()
+    let mut objects = Vec::new();
+    let problems =
+        Manifests::open(&case.objects)?.changes(Instant::now(), &mut |change| objects.push(change));
+    match problems.first() {
+        Some(problem) => Err(problem.into()),
+        None => Ok(objects),
+    }
 }

@@ -9,60 +9,21 @@
 //! Each box is a network namespace. Every pod address answers, whether an object names it or not.
 //! Addresses are those that the recorded outcomes were made with; both families are there.
 
-use std::fmt::{self, Display};
-use std::net::IpAddr;
+mod layout;
+
 use std::path::Path;
 use std::process;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use fairlead_core::address::Family;
 use fairlead_kernel::netns::{self, NamedNetns, Netns};
 
-use crate::LabError;
-use crate::layout::{self, Places};
+pub(crate) use layout::{NODE_V4, NODE_V6, is_local_pod, outside, outside_allowed};
+
+use crate::{Client, LabError};
 
 /// The names of all namespaces begin so; then follow the process id, a number and a dash.
-const PREFIX: &str = "fl-";
-
-/// A kind of client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Client {
-    /// A pod on the node, no endpoint of anything.
-    Pod,
-    /// The node itself.
-    Node,
-    /// Somebody beyond the node's network.
-    Outside,
-    /// Somebody beyond the node's network, inside the source ranges that recorded cases allow.
-    OutsideAllowed,
-    /// A pod on the node with this address, which asks for a Service that it is an endpoint of.
-    Hairpin(IpAddr),
-}
-
-impl Client {
-    /// The address it has to use. The kernel chooses where there is nothing to choose.
-    pub(crate) fn source(self, family: Family) -> Option<IpAddr> {
-        match self {
-            Client::Pod | Client::Node => None,
-            Client::Outside => Some(layout::outside(family)),
-            Client::OutsideAllowed => Some(layout::outside_allowed(family)),
-            Client::Hairpin(address) => Some(address),
-        }
-    }
-}
-
-impl Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Client::Pod => "pod",
-            Client::Node => "node",
-            Client::Outside => "outside",
-            Client::OutsideAllowed => "outside-allowed",
-            Client::Hairpin(_) => "hairpin",
-        })
-    }
-}
+pub(crate) const PREFIX: &str = "fl-";
 
 /// The namespaces and what joins them. Gone when dropped; what a killed process left over goes
 /// when the next network is made.
@@ -91,12 +52,7 @@ impl Network {
             local_pods: namespace("p1")?,
             world: namespace("net")?,
         };
-        layout::lay_out(&Places {
-            node: network.node(),
-            client_pod: network.client_pod.netns(),
-            local_pods: network.local_pods(),
-            world: network.world(),
-        })?;
+        network.lay_out()?;
         Ok(network)
     }
 
@@ -152,4 +108,25 @@ fn is_left_over(name: &str) -> bool {
         return false;
     };
     number == process::id() || !Path::new("/proc").join(number.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_dead_left_over_is_told_from_what_is_in_use() {
+        // The init process lives; process ids end far below the other number (PID_MAX_LIMIT).
+        for name in [
+            "fl-1-0-n1",
+            "fl-1",
+            "fl-",
+            "fl-x-0-n1",
+            "other-4294967295-0-n1",
+        ] {
+            assert!(!is_left_over(name), "{name}");
+        }
+        assert!(is_left_over("fl-4294967295-0-n1"));
+        assert!(is_left_over(&format!("fl-{}-0-n1", process::id())));
+    }
 }

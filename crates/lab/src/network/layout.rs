@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fairlead_core::address::{AddressError, Family, parse_ip};
 use fairlead_kernel::link::{Route, Rtnetlink};
-use fairlead_kernel::netns::Netns;
+use fairlead_kernel::netns::NamedNetns;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 use ipnet::IpNet;
 use nix::libc;
 
+use super::Network;
 use crate::LabError;
 
 /// The node's IPv4 address, on the network 192.0.2.0/24 (RFC 5737).
@@ -43,36 +44,32 @@ pub(crate) fn outside_allowed(family: Family) -> IpAddr {
     }
 }
 
-/// The namespaces to lay out.
-pub(crate) struct Places<'a> {
-    /// The node under test.
-    pub(crate) node: &'a Netns,
-    /// The client pod.
-    pub(crate) client_pod: &'a Netns,
-    /// The pods on the node.
-    pub(crate) local_pods: &'a Netns,
-    /// Everything else.
-    pub(crate) world: &'a Netns,
-}
-
-/// Joins fresh namespaces to the network.
-pub(crate) fn lay_out(places: &Places<'_>) -> Result<(), LabError> {
-    set_parameters(places)?;
-    let mut node = Host::open(places.node)?;
-    let mut client_pod = Host::open(places.client_pod)?;
-    let mut local_pods = Host::open(places.local_pods)?;
-    let mut world = Host::open(places.world)?;
-    node.0.add_veth("eth0", "eth0", places.world)?;
-    node.0.add_veth("vethpc", "eth0", places.client_pod)?;
-    node.0.add_veth("vethp1", "eth0", places.local_pods)?;
-    // A route can only lead through a device that is up.
-    for host in [&mut client_pod, &mut local_pods, &mut world] {
-        host.0.set_up("eth0")?;
+impl Network {
+    /// Joins the namespaces, which are fresh.
+    pub(super) fn lay_out(&self) -> Result<(), LabError> {
+        self.set_parameters()?;
+        let mut node = Host::open(&self.node)?;
+        let mut client_pod = Host::open(&self.client_pod)?;
+        let mut local_pods = Host::open(&self.local_pods)?;
+        let mut world = Host::open(&self.world)?;
+        node.0.add_veth("eth0", "eth0", self.world.netns())?;
+        node.0.add_veth("vethpc", "eth0", self.client_pod.netns())?;
+        node.0.add_veth("vethp1", "eth0", self.local_pods.netns())?;
+        lay_out_node(&mut node)?;
+        lay_out_client_pod(&mut client_pod)?;
+        lay_out_local_pods(&mut local_pods)?;
+        lay_out_world(&mut world)
     }
-    lay_out_node(&mut node)?;
-    lay_out_client_pod(&mut client_pod)?;
-    lay_out_local_pods(&mut local_pods)?;
-    lay_out_world(&mut world)
+
+    /// Sets what devices are born with, so before there are any.
+    fn set_parameters(&self) -> Result<(), LabError> {
+        for netns in [&self.node, &self.client_pod, &self.local_pods, &self.world] {
+            set(netns, &EVERYWHERE)?;
+        }
+        set(&self.node, &ROUTER)?;
+        set(&self.local_pods, &MANY_ADDRESSES)?;
+        set(&self.world, &MANY_ADDRESSES)
+    }
 }
 
 fn lay_out_node(node: &mut Host) -> Result<(), LabError> {
@@ -96,6 +93,7 @@ fn lay_out_node(node: &mut Host) -> Result<(), LabError> {
 }
 
 fn lay_out_client_pod(pod: &mut Host) -> Result<(), LabError> {
+    pod.0.set_up("eth0")?;
     pod.address("eth0", "10.244.1.20/32")?;
     pod.address("eth0", "fd00:10:244:1::20/128")?;
     pod.on_link("10.244.1.1/32", "eth0")?;
@@ -105,6 +103,7 @@ fn lay_out_client_pod(pod: &mut Host) -> Result<(), LabError> {
 }
 
 fn lay_out_local_pods(pods: &mut Host) -> Result<(), LabError> {
+    pods.0.set_up("eth0")?;
     pods.answers_for("10.244.1.128/25")?;
     pods.answers_for("fd00:10:244:1:8000::/65")?;
     pods.address("eth0", "fe80::2/64")?;
@@ -114,6 +113,7 @@ fn lay_out_local_pods(pods: &mut Host) -> Result<(), LabError> {
 }
 
 fn lay_out_world(world: &mut Host) -> Result<(), LabError> {
+    world.0.set_up("eth0")?;
     for address in ["192.0.2.1/24", "192.0.2.11/24", "2001:db8:2::1/64"] {
         world.address("eth0", address)?;
     }
@@ -132,8 +132,8 @@ fn lay_out_world(world: &mut Host) -> Result<(), LabError> {
 struct Host(Rtnetlink);
 
 impl Host {
-    fn open(netns: &Netns) -> Result<Host, LabError> {
-        let mut rtnetlink = netns.run(Rtnetlink::open)??;
+    fn open(netns: &NamedNetns) -> Result<Host, LabError> {
+        let mut rtnetlink = netns.netns().run(Rtnetlink::open)??;
         rtnetlink.set_up("lo")?;
         Ok(Host(rtnetlink))
     }
@@ -166,21 +166,6 @@ fn net(text: &str) -> Result<IpNet, AddressError> {
         .map_err(|_| AddressError::NotANetwork(text.to_owned()))
 }
 
-/// Sets what devices are born with, so before there are any.
-fn set_parameters(places: &Places<'_>) -> Result<(), LabError> {
-    for netns in [
-        places.node,
-        places.client_pod,
-        places.local_pods,
-        places.world,
-    ] {
-        set(netns, &EVERYWHERE)?;
-    }
-    set(places.node, &ROUTER)?;
-    set(places.local_pods, &MANY_ADDRESSES)?;
-    set(places.world, &MANY_ADDRESSES)
-}
-
 /// Addresses are good at once, replies may take another way than requests, and no ICMP error is
 /// held back: what a rule refuses shall be seen to be refused.
 const EVERYWHERE: [(&str, &str); 8] = [
@@ -206,8 +191,8 @@ const MANY_ADDRESSES: [(&str, &str); 1] = [("net/ipv4/conf/all/accept_local", "1
 /// In older kernels these belong to the whole machine, and are not to be found in a namespace.
 const MACHINE_WIDE: [&str; 2] = ["net/ipv4/icmp_msgs_per_sec", "net/ipv4/icmp_msgs_burst"];
 
-fn set(netns: &Netns, parameters: &[(&str, &str)]) -> Result<(), LabError> {
-    netns.run(|| {
+fn set(netns: &NamedNetns, parameters: &[(&str, &str)]) -> Result<(), LabError> {
+    netns.netns().run(|| {
         for (name, value) in parameters {
             match ProcSys.write(name, value) {
                 Err(error) if error.errno == libc::ENOENT && MACHINE_WIDE.contains(name) => {}
