@@ -3,6 +3,8 @@
 mod privilege;
 mod ruleset;
 
+use std::slice;
+
 use fairlead_kernel::netns::Netns;
 use fairlead_kernel::nft::ruleset::{Batch, Bytes, Family, Op};
 use fairlead_kernel::nft::schema::Schema;
@@ -220,7 +222,10 @@ fn json_is_what_nft_lists() {
         nft_ok(&netns, &["-f", "-"], &text::script(&batch));
         let listing = nft_ok(&netns, &["-j", "list", "ruleset"], "");
         let listing: Value = serde_json::from_str(&listing).unwrap();
-        let (ours, listed) = (objects(&json::script(&batch)), objects(&listing));
+        let (ours, listed) = (
+            objects(&json::script(slice::from_ref(&batch))),
+            objects(&listing),
+        );
         assert_same(&ours.join("\n"), &listed.join("\n"));
     }
 }
@@ -236,7 +241,7 @@ fn json_loads() {
         nft_ok(
             &netns,
             &["-j", "-f", "-"],
-            &json::script(&batch).to_string(),
+            &json::script(slice::from_ref(&batch)).to_string(),
         );
         let listing = nft_ok(&netns, &["list", "ruleset"], "");
         assert_same(&listing, &text::script(&without_comments(batch)));

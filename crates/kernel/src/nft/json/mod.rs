@@ -15,11 +15,13 @@ use super::rule::Rule;
 use super::ruleset::{Batch, Chain, TableId};
 use super::text;
 
-/// The table that a batch builds, as commands that build it: [`text::script`] in JSON.
-pub fn script(batch: &Batch) -> Value {
+/// The tables that batches build, as commands that build them: [`text::script`] in JSON.
+pub fn script(batches: &[Batch]) -> Value {
     let mut commands = vec![json!({"metainfo": {"json_schema_version": 1}})];
-    if let Some(contents) = Contents::of(batch) {
-        commands.extend(objects(batch.table, &contents).map(|object| json!({"add": object})));
+    for batch in batches {
+        if let Some(contents) = Contents::of(batch) {
+            commands.extend(objects(batch.table, &contents).map(|object| json!({"add": object})));
+        }
     }
     json!({"nftables": commands})
 }
