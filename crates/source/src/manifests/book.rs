@@ -13,9 +13,7 @@
 //! small and text that did not change is not parsed again. 64 bits are enough: a hash is compared
 //! with the earlier ones of one object or one file, not with all there are.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,9 +21,10 @@ use std::time::Instant;
 
 use fairlead_core::api::Change;
 
-use super::documents::{self, Document};
+use super::batch::{BATCH, Prepared, hash, prepare};
+use super::documents;
 use super::objects::{Claim, Objects};
-use super::parse::{Broken, parse};
+use super::parse::Broken;
 use super::problem::{Identity, Problem};
 
 /// The book kept about a folder.
@@ -70,8 +69,12 @@ impl Book {
         }
         let mut reading = Reading::new(file, mem::take(&mut known.described), !complete);
         // From the end, so that the description that counts is met before those that do not.
-        for (index, document) in documents.list.iter().rev().enumerate() {
-            reading.document(&mut self.objects, document, index == 0, say);
+        let mut last = true;
+        for batch in documents.list.rchunks(BATCH) {
+            for prepared in prepare(batch, &reading.before).into_iter().rev() {
+                reading.document(&mut self.objects, prepared, last, say);
+                last = false;
+            }
         }
         known.ignored = documents.ignored;
         known.described = reading.close(&mut self.objects, now);
@@ -156,31 +159,31 @@ impl<'a> Reading<'a> {
     fn document(
         &mut self,
         objects: &mut Objects,
-        document: &Document<'_>,
+        prepared: Prepared<'_>,
         last: bool,
         say: &mut dyn FnMut(Change),
     ) {
-        let text = hash(document.raw());
+        let (text, line) = (prepared.text, prepared.document.line);
         let known = self.before.get(&text).cloned();
         if let Some(identity) = known
             && !self.seen.contains(&identity)
-            && objects.confirm(&identity, self.file, document.line)
+            && objects.confirm(&identity, self.file, line)
         {
-            return self.describes(objects, text, identity, document.line);
+            return self.describes(objects, text, identity, line);
         }
-        match parse(document) {
+        match prepared.parse() {
             Ok((identity, _)) if self.seen.contains(&identity) => {
-                self.double(identity, document.line, "a later document of this file");
+                self.double(identity, line, "a later document of this file");
             }
             Ok((identity, change)) => {
                 let object = hash(&change);
                 let claim = Claim {
                     file: Arc::clone(self.file),
-                    line: document.line,
+                    line,
                     object,
                 };
                 objects.claim(&identity, claim, change, say);
-                self.describes(objects, text, identity, document.line);
+                self.describes(objects, text, identity, line);
             }
             Err(broken) => self.broken(objects, broken, last),
         }
@@ -261,10 +264,4 @@ fn not_utf8(file: &Arc<Path>, valid: &[u8]) -> Problem {
         line: Some(line),
         ..Problem::with_file(file, message)
     }
-}
-
-fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

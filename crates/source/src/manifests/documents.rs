@@ -9,10 +9,9 @@ use std::borrow::Cow;
 use fairlead_core::api::Kind;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use super::flaw::Flaw;
-use super::yaml;
+use super::{json, yaml};
 use crate::wire::{Content, ContentError};
 
 /// One object's text.
@@ -83,7 +82,7 @@ impl<'a> Documents<'a> {
             let document = Document::new(line, Cow::Borrowed(body), Syntax::Yaml);
             return self.add(document, Place::Top);
         }
-        let (values, error) = json_values(body);
+        let (values, error) = json::values(body);
         let no_json = values.is_empty();
         for (value_line, value) in values {
             let document =
@@ -136,7 +135,7 @@ impl<'a> Documents<'a> {
         let line = list.line;
         let place = Place::List(kind);
         match (list.syntax, list.raw) {
-            (Syntax::Json, Cow::Borrowed(text)) => match json_items(text) {
+            (Syntax::Json, Cow::Borrowed(text)) => match json::items(text) {
                 Ok(items) => {
                     for (item_line, item) in items {
                         let text = Cow::Borrowed(item.get());
@@ -237,7 +236,7 @@ impl<'a> Document<'a> {
     fn header(&self, place: Place) -> Result<Content, Flaw> {
         let text = self.text();
         if self.syntax == Syntax::Json {
-            let header: JsonHeader<'_> =
+            let header: json::Header<'_> =
                 serde_json::from_str(&text).map_err(|error| Flaw::json(&error, self.line))?;
             return self.content(header.api_version.as_deref(), header.kind.as_deref(), place);
         }
@@ -270,72 +269,9 @@ impl<'a> Document<'a> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "a Kubernetes object")]
-struct JsonHeader<'a> {
-    #[serde(borrow)]
-    api_version: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    kind: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct JsonList<'a> {
-    #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
 /// Parses YAML without knowing what to expect, and carries out its merge keys (`<<`).
 pub(crate) fn yaml_value(text: &str) -> Result<yaml_serde::Value, yaml_serde::Error> {
     let mut value: yaml_serde::Value = yaml_serde::from_str(text)?;
     value.apply_merge()?;
     Ok(value)
-}
-
-/// The JSON values of a text with their lines, counted from 0, and what ended it too early.
-fn json_values(text: &str) -> (Vec<(usize, &RawValue)>, Option<serde_json::Error>) {
-    let mut values = Vec::new();
-    let mut lines = LineCount::of(text);
-    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        match value {
-            Ok(value) => values.push((lines.before(value.get()), value)),
-            Err(error) => return (values, Some(error)),
-        }
-    }
-    (values, None)
-}
-
-fn json_items(text: &str) -> Result<Vec<(usize, &RawValue)>, serde_json::Error> {
-    let list: JsonList<'_> = serde_json::from_str(text)?;
-    let mut lines = LineCount::of(text);
-    Ok(list
-        .items
-        .unwrap_or_default()
-        .into_iter()
-        .map(|item| (lines.before(item.get()), item))
-        .collect())
-}
-
-/// Counts the lines before parts of a text that are asked for from first to last.
-struct LineCount<'a> {
-    text: &'a str,
-    offset: usize,
-    lines: usize,
-}
-
-impl<'a> LineCount<'a> {
-    fn of(text: &'a str) -> LineCount<'a> {
-        LineCount {
-            text,
-            offset: 0,
-            lines: 0,
-        }
-    }
-
-    fn before(&mut self, part: &'a str) -> usize {
-        let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
-        self.lines += self.text[self.offset..start].matches('\n').count();
-        self.offset = start;
-        self.lines
-    }
 }

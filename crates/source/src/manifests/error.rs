@@ -14,6 +14,11 @@ pub enum SourceError {
     /// The path may not be read.
     #[error("{0} may not be read: allow it to the user that Fairlead runs as")]
     Denied(PathBuf),
+    /// The path is that of a pipe, a socket or a device.
+    #[error(
+        "{0} is neither a file nor a folder: manifests are read again and again, give a regular file"
+    )]
+    NotAFile(PathBuf),
     /// Looking at the path failed otherwise.
     #[error("{path} cannot be read: {source}")]
     Unreadable {

@@ -30,19 +30,22 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
-/// The files that are there.
-pub(crate) type Listing = BTreeMap<Arc<Path>, Stamp>;
+/// The files that are there; `None` stands for one that cannot be looked at.
+pub(crate) type Listing = BTreeMap<Arc<Path>, Option<Stamp>>;
 
 impl Folder {
     /// Looks at a path and makes sure it can be read.
     pub(crate) fn open(path: &Path) -> Result<Folder, SourceError> {
         let error = |error| SourceError::of(path, error);
-        if fs::metadata(path).map_err(error)?.is_dir() {
+        let metadata = fs::metadata(path).map_err(error)?;
+        if metadata.is_dir() {
             fs::read_dir(path).map_err(error)?;
             Ok(Folder::All(path.to_owned()))
-        } else {
+        } else if metadata.is_file() {
             File::open(path).map_err(error)?;
             Ok(Folder::One(path.into()))
+        } else {
+            Err(SourceError::NotAFile(path.to_owned()))
         }
     }
 
@@ -65,17 +68,32 @@ impl Folder {
         }
     }
 
-    /// Lists the files. What cannot be looked at is left out: it was removed meanwhile, or is
-    /// a link that leads nowhere.
+    /// Lists the files that exist.
     pub(crate) fn list(&self) -> io::Result<Listing> {
-        let mut names = Vec::new();
+        let mut listing = Listing::new();
         for entry in fs::read_dir(self.path())? {
-            names.push(entry?.file_name());
+            let Some(file) = self.file(&entry?.file_name()) else {
+                continue;
+            };
+            match fs::metadata(&file) {
+                Ok(metadata) if metadata.is_file() => {
+                    listing.insert(file, Some(Stamp::of(&metadata)))
+                }
+                Ok(_) => None,
+                // Removed meanwhile, or a link that leads nowhere.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(_) => listing.insert(file, None),
+            };
         }
-        let files = names.iter().filter_map(|name| self.file(name));
-        Ok(files
-            .filter_map(|file| stamp(&file).map(|stamp| (file, stamp)))
-            .collect())
+        Ok(listing)
+    }
+}
+
+/// Reads a file, provided that it is one: reading a pipe could take forever.
+pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(file)?.is_file() {
+        true => fs::read(file),
+        false => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
@@ -94,16 +112,14 @@ fn is_manifest(name: &OsStr) -> bool {
             .any(|known| extension == *known)
 }
 
-/// Only regular files have one: reading a pipe could take forever.
-fn stamp(file: &Path) -> Option<Stamp> {
-    fs::metadata(file)
-        .ok()
-        .filter(Metadata::is_file)
-        .map(|metadata| Stamp {
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        }
+    }
 }

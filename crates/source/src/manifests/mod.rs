@@ -9,11 +9,13 @@
 //! files nor clocks. This module connects them with both.
 
 mod agenda;
+mod batch;
 mod book;
 mod documents;
 mod error;
 mod flaw;
 mod folder;
+mod json;
 mod objects;
 mod parse;
 mod problem;
@@ -22,7 +24,6 @@ mod tests;
 mod watch;
 mod yaml;
 
-use std::fs;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -237,7 +238,7 @@ impl Manifests {
         now: Instant,
         say: &mut dyn FnMut(Change),
     ) {
-        match fs::read(file) {
+        match folder::read(file) {
             Ok(contents) => {
                 // A writer that came while we read has left its traces by now.
                 self.notice(now);

@@ -223,3 +223,25 @@ fn a_list_is_as_good_as_documents() {
     assert_eq!(desk.news().len(), 1);
     assert!(desk.settle(1000).is_empty());
 }
+
+/// More documents than are parsed at once, on several processors.
+#[test]
+fn large_files_keep_their_order() {
+    let mut desk = Desk::new();
+    let mut documents: Vec<_> = (0..3000)
+        .map(|index| service(&format!("s{index}"), index))
+        .collect();
+    let said = desk.take("a", &files(&documents), 0);
+    let expected: Vec<_> = (0..3000)
+        .rev()
+        .map(|index| format!("default/s{index} {index}"))
+        .collect();
+    assert_eq!(said, expected);
+    documents[1500] = service("s1500", "http");
+    documents[7] = service("s7", 7777);
+    assert_eq!(desk.take("a", &files(&documents), 1), ["default/s7 7777"]);
+    let line = 1500 * 8 + 7;
+    assert!(desk.news()[0].starts_with(&format!(
+        "a:{line}: Service default/s1500: spec.ports[0].port: "
+    )));
+}
