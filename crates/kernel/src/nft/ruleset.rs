@@ -135,13 +135,19 @@ pub const MAX_KEY: usize = 40;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bytes {
     len: u8,
-    bytes: [u8; MAX_KEY],
+    /// The kernel pads the fields of a concatenation, but not a field that stands alone.
+    kernel_len: u8,
+    buffer: [u8; MAX_KEY],
 }
 
 impl Bytes {
     /// No fields yet.
     pub fn new() -> Bytes {
-        Bytes { len: 0, bytes: [0; MAX_KEY] }
+        Bytes {
+            len: 0,
+            kernel_len: 0,
+            buffer: [0; MAX_KEY],
+        }
     }
 
     /// Appends a field that holds an address.
@@ -176,24 +182,25 @@ impl Bytes {
     /// # Errors
     /// `None` when they are more than [`MAX_KEY`].
     pub fn from_kernel(bytes: &[u8]) -> Option<Bytes> {
-        (bytes.len() <= MAX_KEY).then(|| Bytes::new().raw(bytes))
+        (bytes.len() <= MAX_KEY).then(|| Bytes::new().field(bytes))
+    }
+
+    /// The bytes as the kernel wants them: those of a field that stands alone are not padded.
+    pub fn as_kernel(&self) -> &[u8] {
+        &self.buffer[..usize::from(self.kernel_len)]
     }
 
     /// The bytes of all fields.
     pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        &self.buffer[..usize::from(self.len)]
     }
 
-    fn field(self, value: &[u8]) -> Bytes {
-        let mut next = self.raw(value);
-        next.len = next.len.next_multiple_of(4);
-        next
-    }
-
-    fn raw(mut self, value: &[u8]) -> Bytes {
-        let at = usize::from(self.len);
-        self.bytes[at..at + value.len()].copy_from_slice(value);
-        self.len += value.len() as u8;
+    fn field(mut self, value: &[u8]) -> Bytes {
+        let start = usize::from(self.len);
+        let end = start + value.len();
+        self.buffer[start..end].copy_from_slice(value);
+        self.len = end.next_multiple_of(4) as u8;
+        self.kernel_len = if start == 0 { end as u8 } else { self.len };
         self
     }
 }
