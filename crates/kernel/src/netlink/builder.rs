@@ -70,6 +70,15 @@ impl Builder {
         self.attribute(kind, |builder| builder.bytes.extend_from_slice(payload));
     }
 
+    /// Writes an attribute that holds `parts`, one after the other.
+    pub fn parts(&mut self, kind: u16, parts: &[&[u8]]) {
+        self.attribute(kind, |builder| {
+            for part in parts {
+                builder.bytes.extend_from_slice(part);
+            }
+        });
+    }
+
     /// Writes an attribute that holds a string and its terminating NUL (`NLA_NUL_STRING`).
     pub fn string(&mut self, kind: u16, value: &str) {
         self.attribute(kind, |builder| {

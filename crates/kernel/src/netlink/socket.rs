@@ -116,6 +116,11 @@ impl Socket {
         self.sequence
     }
 
+    /// Leaves out `count` sequence numbers, which the caller has used in messages it wrote itself.
+    pub fn skip_sequences(&mut self, count: u32) {
+        self.sequence = self.sequence.wrapping_add(count);
+    }
+
     /// Joins a multicast group, such as `RTNLGRP_LINK`.
     pub fn join(&self, group: u32) -> Result<(), CallError> {
         self.set_option(

@@ -1,9 +1,15 @@
 //! nf_tables: the language ([`ruleset`], [`rule`]), and what speaks it.
 
 mod contents;
+mod encode;
 pub mod handle;
 pub mod json;
+pub mod monitor;
+mod observe;
 pub mod rule;
 pub mod ruleset;
 pub mod schema;
+pub mod socket;
 pub mod text;
+mod userdata;
+mod wire;

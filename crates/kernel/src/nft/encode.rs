@@ -1,0 +1,296 @@
+//! Writes a transaction as netlink messages: one batch of messages, one per operation, but that
+//! elements which follow each other go together, for most of a large transaction is elements.
+
+mod element;
+mod expression;
+mod rule;
+mod set;
+#[cfg(test)]
+mod tests;
+
+use super::ruleset::{Batch, Chain, ChainKind, Hook, Op, TableId};
+use super::{userdata, wire};
+use crate::netlink::{Attribute, Builder, Messages};
+
+/// `struct nlmsghdr` and `struct nfgenmsg`.
+const HEADERS: usize = 16 + wire::HEADER;
+
+/// `sizeof(struct nlattr)`.
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// A transaction as the kernel reads it.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    builder: Builder,
+    first_sequence: u32,
+    origins: Vec<Origin>,
+}
+
+/// Where in the batches a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    batch: usize,
+    op: usize,
+    /// How many operations, one after the other, the message is of.
+    ops: usize,
+    /// Where in the buffer the message starts.
+    start: usize,
+}
+
+impl Transaction {
+    /// The messages.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.builder.as_slice()
+    }
+
+    /// How many messages there are, the batch's begin and end among them.
+    pub(super) fn messages(&self) -> u32 {
+        self.origins.len() as u32 + 2
+    }
+
+    /// What the kernel speaks of when it answers the message with this sequence number; with an
+    /// offset, what in that message.
+    pub(super) fn subject(&self, sequence: u32, offset: Option<u32>) -> Subject {
+        let index = sequence.wrapping_sub(self.first_sequence) as usize;
+        let Some(index) = index.checked_sub(1) else {
+            return Subject::Transaction;
+        };
+        let Some(origin) = self.origins.get(index) else {
+            return Subject::Other;
+        };
+        let message = self.as_slice().get(origin.start..).unwrap_or_default();
+        let before = offset.map_or(0, |offset| elements_before(message, offset as usize));
+        Subject::Operation {
+            batch: origin.batch,
+            op: origin.op + before.min(origin.ops - 1),
+        }
+    }
+}
+
+/// What an answer of the kernel's is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The transaction as a whole.
+    Transaction,
+    /// One operation of it.
+    Operation {
+        /// The index of its batch.
+        batch: usize,
+        /// Its index in the batch.
+        op: usize,
+    },
+    /// Something else.
+    Other,
+}
+
+/// Writes all operations of all batches, numbered from `first_sequence` on.
+pub(super) fn encode(batches: &[Batch], first_sequence: u32) -> Transaction {
+    let ops = batches.iter().flat_map(|batch| &batch.ops);
+    let capacity = ops.map(estimated_size).sum::<usize>() + 2 * HEADERS;
+    let mut encoder = Encoder {
+        builder: Builder::with_capacity(capacity),
+        first_sequence,
+        origins: Vec::new(),
+        next_set_id: 1,
+    };
+    encoder.boundary(wire::NFNL_MSG_BATCH_BEGIN, 0);
+    for (index, batch) in batches.iter().enumerate() {
+        let mut at = 0;
+        while at < batch.ops.len() {
+            at += Place {
+                encoder: &mut encoder,
+                table: batch.table,
+                batch: index,
+                op: at,
+            }
+            .write(&batch.ops[at..]);
+        }
+    }
+    encoder.finish()
+}
+
+/// Enough for most operations of their kind; the buffer grows when it is not.
+fn estimated_size(op: &Op) -> usize {
+    match op {
+        Op::AddElement { element, .. } => 128 + element.comment.as_ref().map_or(0, |c| c.len()),
+        Op::DeleteElement { .. } => 80,
+        _ => 512,
+    }
+}
+
+struct Encoder {
+    builder: Builder,
+    first_sequence: u32,
+    origins: Vec<Origin>,
+    /// Names sets within the transaction (`NFTA_SET_ID`).
+    next_set_id: u32,
+}
+
+impl Encoder {
+    /// Writes the begin or the end of the batch, `index` messages after the begin.
+    fn boundary(&mut self, kind: u16, index: usize) {
+        let sequence = self.first_sequence.wrapping_add(index as u32);
+        self.builder
+            .message(kind, libc::NLM_F_REQUEST, sequence, |body| {
+                wire::header(body, 0, wire::NFNL_SUBSYS_NFTABLES);
+            });
+    }
+
+    fn finish(mut self) -> Transaction {
+        // Before Linux 6.10 the end of a batch is not acknowledged, but the last message in it is.
+        if let Some(last) = self.origins.last() {
+            self.builder.add_flags(last.start, libc::NLM_F_ACK);
+        }
+        self.boundary(wire::NFNL_MSG_BATCH_END, self.origins.len() + 1);
+        Transaction {
+            builder: self.builder,
+            first_sequence: self.first_sequence,
+            origins: self.origins,
+        }
+    }
+}
+
+/// Writes the messages of one operation.
+struct Place<'a> {
+    encoder: &'a mut Encoder,
+    table: TableId,
+    batch: usize,
+    op: usize,
+}
+
+impl Place<'_> {
+    /// Writes the first operation, and more when they fit the same message. Returns how many.
+    fn write(&mut self, ops: &[Op]) -> usize {
+        match ops {
+            [Op::AddElement { set, .. }, ..] => {
+                return self.elements(wire::NFT_MSG_NEWSETELEM, set, ops);
+            }
+            [Op::DeleteElement { set, .. }, ..] => {
+                return self.elements(wire::NFT_MSG_DELSETELEM, set, ops);
+            }
+            [op, ..] => self.write_one(op),
+            [] => {}
+        }
+        1
+    }
+
+    fn write_one(&mut self, op: &Op) {
+        match op {
+            Op::AddTable { comment } => self.message(wire::NFT_MSG_NEWTABLE, |body| {
+                body.bytes(wire::NFTA_TABLE_USERDATA, &userdata::comment(comment));
+            }),
+            Op::DeleteTable => self.message(wire::NFT_MSG_DELTABLE, |_| ()),
+            Op::AddChain(chain) => {
+                self.message(wire::NFT_MSG_NEWCHAIN, |body| add_chain(body, chain));
+            }
+            Op::FlushChain(chain) => self.message(wire::NFT_MSG_DELRULE, |body| {
+                body.string(wire::NFTA_RULE_CHAIN, chain);
+            }),
+            Op::DeleteChain(chain) => self.message(wire::NFT_MSG_DELCHAIN, |body| {
+                body.string(wire::NFTA_CHAIN_NAME, chain);
+            }),
+            Op::AddRule { chain, rule } => self.add_rule(chain, rule),
+            Op::AddSet(set) => self.add_set(set),
+            Op::DeleteSet(set) => self.message(wire::NFT_MSG_DELSET, |body| {
+                body.string(wire::NFTA_SET_NAME, set);
+            }),
+            // Without elements, all are meant.
+            Op::FlushSet(set) => self.message(wire::NFT_MSG_DELSETELEM, |body| {
+                body.string(wire::NFTA_SET_ELEM_LIST_SET, set);
+            }),
+            Op::AddElement { .. } | Op::DeleteElement { .. } => {}
+        }
+    }
+
+    /// Writes a message: the table's name, and what `body` writes after it.
+    fn message(&mut self, kind: u16, body: impl FnOnce(&mut Builder)) {
+        let Encoder {
+            builder,
+            first_sequence,
+            origins,
+            ..
+        } = &mut *self.encoder;
+        origins.push(Origin {
+            batch: self.batch,
+            op: self.op,
+            ops: 1,
+            start: builder.len(),
+        });
+        let sequence = first_sequence.wrapping_add(origins.len() as u32);
+        builder.message(kind, flags(kind), sequence, |builder| {
+            wire::header(builder, wire::family_number(self.table.family), 0);
+            builder.string(wire::NFTA_TABLE, self.table.name);
+            body(builder);
+        });
+    }
+
+    fn next_set_id(&mut self) -> u32 {
+        let id = self.encoder.next_set_id;
+        self.encoder.next_set_id += 1;
+        id
+    }
+}
+
+/// What makes what is not there yet says so; rules go to the end of their chain.
+fn flags(kind: u16) -> i32 {
+    let more = match kind {
+        wire::NFT_MSG_NEWTABLE
+        | wire::NFT_MSG_NEWCHAIN
+        | wire::NFT_MSG_NEWSET
+        | wire::NFT_MSG_NEWSETELEM => libc::NLM_F_CREATE,
+        wire::NFT_MSG_NEWRULE => libc::NLM_F_CREATE | libc::NLM_F_APPEND,
+        _ => 0,
+    };
+    libc::NLM_F_REQUEST | more
+}
+
+fn add_chain(body: &mut Builder, chain: &Chain) {
+    body.string(wire::NFTA_CHAIN_NAME, &chain.name);
+    if let Some(base) = &chain.hook {
+        body.nest(wire::NFTA_CHAIN_HOOK, |hook| {
+            hook.be32(wire::NFTA_HOOK_HOOKNUM, hook_number(base.hook));
+            hook.be32(wire::NFTA_HOOK_PRIORITY, base.priority.cast_unsigned());
+        });
+        body.be32(wire::NFTA_CHAIN_POLICY, wire::NF_ACCEPT.cast_unsigned());
+        body.string(wire::NFTA_CHAIN_TYPE, kind_name(base.kind));
+    }
+    if let Some(comment) = chain.comment {
+        body.bytes(wire::NFTA_CHAIN_USERDATA, &userdata::comment(comment));
+    }
+}
+
+/// `enum nf_inet_hooks` (linux/netfilter.h).
+pub(super) fn hook_number(hook: Hook) -> u32 {
+    match hook {
+        Hook::Prerouting => 0,
+        Hook::Input => 1,
+        Hook::Forward => 2,
+        Hook::Output => 3,
+        Hook::Postrouting => 4,
+    }
+}
+
+/// The name that the kernel and `nft` have for a type of base chain.
+pub(super) fn kind_name(kind: ChainKind) -> &'static str {
+    match kind {
+        ChainKind::Filter => "filter",
+        ChainKind::Nat => "nat",
+    }
+}
+
+/// How many operations' elements the message has before the one that `offset` points into.
+fn elements_before(message: &[u8], offset: usize) -> usize {
+    let position = |element: &Attribute<'_>| {
+        element.payload.as_ptr().addr() - message.as_ptr().addr() - ATTRIBUTE_HEADER
+    };
+    let attributes = Messages::new(message)
+        .next()
+        .map(|m| m.attributes(wire::HEADER));
+    let list = attributes.and_then(|a| a.find(wire::NFTA_SET_ELEM_LIST_ELEMENTS));
+    list.iter()
+        .flat_map(Attribute::nested)
+        .take_while(|element| position(element) <= offset)
+        .filter(|element| !element::is_end(element))
+        .count()
+        .saturating_sub(1)
+}

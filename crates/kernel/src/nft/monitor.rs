@@ -1,0 +1,98 @@
+//! Tells when someone else touches our tables.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::handle::CallError;
+use super::ruleset::TableId;
+use super::wire;
+use crate::netlink::{Message, Protocol, Socket};
+
+/// Room for notifications between two calls of [`NftMonitor::drain`].
+const NOTIFICATIONS: usize = 1 << 20;
+
+/// What has been seen since it was last asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touched {
+    /// Nothing of ours was touched.
+    Nothing,
+    /// Someone else changed one of our tables.
+    Ours,
+    /// More was changed than there was room for; one of our tables may be among it.
+    Lost,
+}
+
+/// Listens to the changes that the kernel reports.
+///
+/// While anyone listens, the kernel makes a report for each element of a transaction, so before a
+/// large transaction of one's own it is better to [pause](NftMonitor::pause). Afterwards,
+/// [`super::socket::NftSocket::generation`] has gone up by one for every transaction, and tells if
+/// there was another one meanwhile.
+///
+/// The descriptor, for poll(2), is readable when [`NftMonitor::drain`] has something to read.
+#[derive(Debug)]
+pub struct NftMonitor {
+    socket: Socket,
+    tables: Vec<TableId>,
+    own_port: u32,
+}
+
+impl NftMonitor {
+    /// Listens to what happens to `tables`, but for what the socket of port `own_port` does.
+    pub fn open(tables: Vec<TableId>, own_port: u32) -> Result<NftMonitor, CallError> {
+        let socket = Socket::open(Protocol::Netfilter)?;
+        socket.set_receive_buffer(NOTIFICATIONS)?;
+        let monitor = NftMonitor {
+            socket,
+            tables,
+            own_port,
+        };
+        monitor.resume()?;
+        Ok(monitor)
+    }
+
+    /// Stops listening. What was reported before is still to be drained.
+    pub fn pause(&self) -> Result<(), CallError> {
+        self.socket.leave(wire::NFNLGRP_NFTABLES)
+    }
+
+    /// Listens again.
+    pub fn resume(&self) -> Result<(), CallError> {
+        self.socket.join(wire::NFNLGRP_NFTABLES)
+    }
+
+    /// Reads all that has been reported, without waiting.
+    pub fn drain(&mut self) -> Result<Touched, CallError> {
+        let mut touched = Touched::Nothing;
+        loop {
+            match self.socket.try_receive() {
+                Ok(None) => return Ok(touched),
+                Ok(Some(mut messages)) => {
+                    if messages.any(|message| is_foreign(&message, &self.tables, self.own_port)) {
+                        touched = touched.max(Touched::Ours);
+                    }
+                }
+                Err(error) if error.errno == libc::ENOBUFS => touched = Touched::Lost,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for NftMonitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Someone else's change of one of the tables. (That a generation has ended names no table.)
+fn is_foreign(message: &Message<'_>, tables: &[TableId], own_port: u32) -> bool {
+    if message.port == own_port || message.kind == wire::NFT_MSG_NEWGEN {
+        return false;
+    }
+    let family = message.payload.first();
+    let name = message.attributes(wire::HEADER).find(wire::NFTA_TABLE);
+    let name = name.and_then(|name| name.str());
+    tables
+        .iter()
+        .any(|table| family == Some(&wire::family_number(table.family)) && name == Some(table.name))
+}

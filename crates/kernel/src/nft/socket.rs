@@ -1,0 +1,175 @@
+//! The kernel's nf_tables, over netlink.
+
+use std::fmt::Write;
+
+use super::encode::{Subject, Transaction, encode};
+use super::handle::{CallError, CommitError, Committed, Nft, ObservedTable, Refusal};
+use super::ruleset::{Batch, TableId};
+use super::schema::Schema;
+use super::{observe, text, wire};
+use crate::netlink::{Ack, Protocol, Request, Socket};
+
+/// Room for the answers to one transaction: about two thousand refusals, each of which the kernel
+/// accounts some hundred bytes for.
+const ANSWERS: usize = 2 << 20;
+
+/// How long the description of a refused operation may be, in characters.
+const DESCRIPTION: usize = 160;
+
+/// A socket to the nf_tables of the network namespace it was opened in.
+#[derive(Debug)]
+pub struct NftSocket {
+    socket: Socket,
+}
+
+impl NftSocket {
+    /// Opens a socket and asks the kernel a first question over it.
+    ///
+    /// # Errors
+    /// `EPERM` without CAP_NET_ADMIN; `EPROTONOSUPPORT` and `EOPNOTSUPP` when the kernel has no
+    /// nf_tables.
+    pub fn open() -> Result<NftSocket, CallError> {
+        let socket = Socket::open(Protocol::Netfilter)?;
+        socket.set_receive_buffer(ANSWERS)?;
+        let mut nft = NftSocket { socket };
+        match nft.generation() {
+            // What nfnetlink says of a subsystem that it does not know.
+            Err(error) if error.errno == libc::EINVAL => Err(CallError {
+                errno: libc::EOPNOTSUPP,
+                ..error
+            }),
+            result => result.map(|_| nft),
+        }
+    }
+
+    /// The port that the kernel knows this socket by (see [`super::monitor::NftMonitor`]).
+    pub fn port(&self) -> u32 {
+        self.socket.port()
+    }
+
+    /// The generation of the namespace's whole ruleset: another after every transaction, of
+    /// whoever.
+    pub fn generation(&mut self) -> Result<u32, CallError> {
+        let request = Request {
+            kind: wire::NFT_MSG_GETGEN,
+            flags: 0,
+            call: "NFT_MSG_GETGEN",
+            object: "nf_tables",
+        };
+        let answer = self.socket.query(
+            &request,
+            |body| wire::header(body, 0, 0),
+            |generation: &mut Option<u32>, message| {
+                let id = message.attributes(wire::HEADER).find(wire::NFTA_GEN_ID);
+                *generation = generation.or(id.and_then(|id| id.be32()));
+            },
+        )?;
+        answer.ok_or_else(|| failed("NFT_MSG_GETGEN", libc::EBADMSG))
+    }
+
+    fn send(&mut self, transaction: &Transaction) -> Result<(), CallError> {
+        let bytes = transaction.as_slice();
+        // The kernel doubles it, for what it itself needs to keep the bytes.
+        self.socket.set_send_buffer(bytes.len())?;
+        self.socket.send(bytes).map_err(|error| match error.errno {
+            libc::EMSGSIZE | libc::ENOBUFS => CallError {
+                object: format!(
+                    "a transaction of {} bytes; raise the sysctl net.core.wmem_max to as much, \
+                     or grant CAP_NET_ADMIN in the first user namespace",
+                    bytes.len()
+                ),
+                ..error
+            },
+            _ => error,
+        })
+    }
+
+    /// Reads what the kernel says of a transaction. It says all before `send` returns.
+    fn answers(&mut self, batches: &[Batch], transaction: &Transaction) -> Result<(), CommitError> {
+        let mut done = false;
+        let mut failure = None;
+        let mut refusals = Vec::new();
+        loop {
+            match self.socket.try_receive() {
+                Ok(None) => break,
+                Ok(Some(messages)) => {
+                    for ack in messages.filter_map(|message| message.ack()) {
+                        match transaction.subject(ack.sequence, ack.offset) {
+                            Subject::Other => {}
+                            _ if ack.errno == 0 => done = true,
+                            Subject::Transaction => failure = Some(failed("commit", ack.errno)),
+                            Subject::Operation { batch, op } => {
+                                refusals.extend(refusal(batches, (batch, op), &ack));
+                            }
+                        }
+                    }
+                }
+                // There were more refusals than there was room for.
+                Err(error) if error.errno == libc::ENOBUFS => failure = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // An operation may take several messages, and each may be refused.
+        refusals.dedup_by_key(|refusal| (refusal.batch, refusal.op));
+        match failure {
+            _ if !refusals.is_empty() => Err(CommitError::Refused(refusals)),
+            _ if done => Ok(()),
+            Some(error) => Err(error.into()),
+            None => Err(failed("commit", libc::EBADMSG).into()),
+        }
+    }
+}
+
+impl Nft for NftSocket {
+    fn commit(&mut self, batches: &[Batch]) -> Result<Committed, CommitError> {
+        if batches.iter().all(|batch| batch.ops.is_empty()) {
+            return Ok(Committed::default());
+        }
+        let transaction = encode(batches, self.socket.next_sequence());
+        self.socket.skip_sequences(transaction.messages());
+        self.send(&transaction)?;
+        self.answers(batches, &transaction)?;
+        Ok(Committed {
+            messages: transaction.messages() as usize,
+            bytes: transaction.as_slice().len(),
+        })
+    }
+
+    fn observe(&mut self, table: TableId) -> Result<Option<ObservedTable>, CallError> {
+        observe::observe(self, table)
+    }
+}
+
+impl AsMut<Socket> for NftSocket {
+    fn as_mut(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+}
+
+fn refusal(batches: &[Batch], (batch, op): (usize, usize), ack: &Ack<'_>) -> Option<Refusal> {
+    let operations = batches.get(batch)?;
+    let what = text::op(&Schema::of(operations), operations.ops.get(op)?);
+    Some(Refusal {
+        batch,
+        op,
+        what: shortened(&what),
+        errno: ack.errno,
+        message: ack.message.map(str::to_owned),
+    })
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(DESCRIPTION).collect();
+    if short.len() < text.len() {
+        let _ = write!(short, "…");
+    }
+    short
+}
+
+fn failed(call: &'static str, errno: i32) -> CallError {
+    CallError {
+        call,
+        object: "nf_tables".to_owned(),
+        errno,
+    }
+}
