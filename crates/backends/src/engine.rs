@@ -256,7 +256,7 @@ impl<'a> Round<'a> {
         self.synced.report.services = services.len();
         let mut groups = Vec::with_capacity(services.len());
         for service in services {
-            let mut group = Group::new();
+            let mut group = Vec::new();
             for (family, routes) in self.model.routes(&service) {
                 if self.families.contains(&family) {
                     group.push(render(&routes, family, &before(&service, &routes, family)));
@@ -264,7 +264,7 @@ impl<'a> Round<'a> {
                 }
             }
             self.note_suspects(&service);
-            groups.push((service, group));
+            groups.push((service, group.into()));
         }
         groups
     }

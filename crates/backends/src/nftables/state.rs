@@ -12,7 +12,7 @@ use super::chains::DispatchChain;
 use super::layout::Layout;
 
 /// What one Service has in the tables: its ports, in both families.
-pub type Group = Vec<PortState>;
+pub type Group = Box<[PortState]>;
 
 /// What one service port has in the table of its family.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -77,6 +77,8 @@ impl Claims {
                 if rank == 0 {
                     dirty.extend(services(claims));
                 }
+                // Nearly always the only one.
+                claims.reserve_exact(1);
                 claims.insert(rank, claim);
             }
         }

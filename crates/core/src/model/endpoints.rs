@@ -11,9 +11,50 @@ use crate::address::{Family, Protocol, parse_ip};
 use crate::api::{self, AddressType, ObjectName};
 use crate::route::Target;
 
+/// The slices of one Service by name: the order they are merged in does not depend on arrival.
+/// Most Services have one, so it is a vector without room to spare.
+#[derive(Debug, Default)]
+pub(super) struct Slices(Vec<(ObjectName, Slice)>);
+
+impl Slices {
+    /// Puts a slice in the place of what it was before; `false` if it is the same.
+    pub(super) fn put(&mut self, name: &ObjectName, slice: Slice) -> bool {
+        match self.rank(name) {
+            Ok(rank) if self.0[rank].1 == slice => return false,
+            Ok(rank) => self.0[rank].1 = slice,
+            Err(rank) => {
+                self.0.reserve_exact(1);
+                self.0.insert(rank, (name.clone(), slice));
+            }
+        }
+        true
+    }
+
+    /// Takes a slice out.
+    pub(super) fn remove(&mut self, name: &ObjectName) {
+        if let Ok(rank) = self.rank(name) {
+            self.0.remove(rank);
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The slices in the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slice> {
+        self.0.iter().map(|(_, slice)| slice)
+    }
+
+    fn rank(&self, name: &ObjectName) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(name))
+    }
+}
+
 /// The endpoints of one slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slice {
+pub(super) struct Slice {
     family: Family,
     ports: Box<[Port]>,
     members: Box<[Member]>,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) use claims::destinations;
 pub use claims::{Destination, DestinationKind};
-pub use endpoints::{Endpoint, Slice};
+pub use endpoints::Endpoint;
 pub use node::NodeView;
 pub use problem::Problem;
 pub use service_port::{ServicePort, ServicePortName};
@@ -23,6 +23,7 @@ use crate::api::{self, Change, Kind, ObjectName};
 use crate::route::{self, Routes, Target};
 use crate::settings::Settings;
 use claims::Claims;
+use endpoints::Slices;
 
 /// Services, endpoints and this node, as the changes so far describe them.
 #[derive(Debug, Default)]
@@ -42,9 +43,8 @@ pub struct Model {
 #[derive(Debug, Default)]
 struct Entry {
     created: Option<i64>,
-    ports: Vec<ServicePort>,
-    /// By slice name, so that the order slices are merged in does not depend on arrival.
-    slices: BTreeMap<ObjectName, Slice>,
+    ports: Box<[ServicePort]>,
+    slices: Slices,
 }
 
 impl Model {
@@ -117,9 +117,7 @@ impl Model {
 
     /// The ports of a Service, in both families. Empty when the Service is gone.
     pub fn ports(&self, service: &ObjectName) -> &[ServicePort] {
-        self.services
-            .get(service)
-            .map_or(&[], |entry| entry.ports.as_slice())
+        self.services.get(service).map_or(&[], |entry| &entry.ports)
     }
 
     /// On how many addresses of a family this node has ready endpoints of a Service: what a load
@@ -129,7 +127,7 @@ impl Model {
             return 0;
         };
         let ports = entry.ports.iter().filter(|port| port.family == family);
-        let endpoints = ports.flat_map(|port| endpoints::merge(entry.slices.values(), port));
+        let endpoints = ports.flat_map(|port| endpoints::merge(entry.slices.iter(), port));
         let here = endpoints.filter(|e| e.is_ready() && e.is_local());
         here.map(|e| e.address).collect::<BTreeSet<_>>().len()
     }
@@ -158,7 +156,7 @@ impl Model {
                 .into_iter()
                 .map(|(destination, _)| destination)
                 .filter(|destination| self.claims.grant(*destination, port));
-            let endpoints = endpoints::merge(entry.slices.values(), port);
+            let endpoints = endpoints::merge(entry.slices.iter(), port);
             let targets = endpoints
                 .iter()
                 .filter(|e| e.is_serving())
@@ -169,7 +167,7 @@ impl Model {
     }
 
     fn route_port(&self, port: &ServicePort, entry: &Entry) -> Routes {
-        let endpoints = endpoints::merge(entry.slices.values(), port);
+        let endpoints = endpoints::merge(entry.slices.iter(), port);
         let context = route::Context {
             zone: self.node.zone.as_deref(),
             detects_local: self.settings.detector(port.family, &self.node).is_some(),
@@ -186,11 +184,11 @@ impl Model {
         // Age decides who has a destination; what has no port wants none.
         let created = service.created.filter(|_| !ports.is_empty());
         let entry = self.services.entry(service.name.clone()).or_default();
-        if entry.ports != ports || entry.created != created {
+        if *entry.ports != *ports || entry.created != created {
             self.claims
                 .withdraw(&entry.ports, entry.created, &mut self.dirty);
             self.claims.assert(&ports, created, &mut self.dirty);
-            entry.ports = ports;
+            entry.ports = ports.into();
             entry.created = created;
             self.dirty.insert(service.name.clone());
         }
@@ -212,8 +210,7 @@ impl Model {
             self.delete_slice(&slice.name);
         }
         let entry = self.services.entry(owner.clone()).or_default();
-        if entry.slices.get(&slice.name) != Some(&reduced) {
-            entry.slices.insert(slice.name.clone(), reduced);
+        if entry.slices.put(&slice.name, reduced) {
             self.slice_owner.insert(slice.name.clone(), owner.clone());
             self.dirty.insert(owner);
         }
@@ -260,7 +257,7 @@ impl Model {
         };
         self.claims
             .withdraw(&entry.ports, entry.created, &mut self.dirty);
-        entry.ports.clear();
+        entry.ports = Box::default();
         entry.created = None;
         self.dirty.insert(name.clone());
         self.forget_if_empty(name);
