@@ -40,8 +40,8 @@ pub(crate) fn prepare<'a>(
     batch: &'a [Document<'a>],
     known: &HashMap<u64, Identity>,
 ) -> Vec<Prepared<'a>> {
-    let prepare = |document| {
-        let text = hash(Document::raw(document));
+    let prepare = |document: &'a Document<'a>| {
+        let text = hash(&*document.piece.raw);
         let parsed = (!known.contains_key(&text)).then(|| parse(document));
         Prepared {
             document,

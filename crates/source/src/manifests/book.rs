@@ -88,13 +88,8 @@ impl Book {
 
     /// Takes note that a file is gone.
     pub(crate) fn gone(&mut self, file: &Arc<Path>, now: Instant) {
-        for identity in self
-            .files
-            .remove(file)
-            .unwrap_or_default()
-            .described
-            .values()
-        {
+        let gone = self.files.remove(file).unwrap_or_default();
+        for identity in gone.described.values() {
             self.objects.disclaim(identity, file, now);
         }
     }
@@ -121,13 +116,11 @@ impl Book {
 
     fn set_problems(&mut self, file: &Arc<Path>, problems: Vec<Problem>) {
         let file = self.files.entry(Arc::clone(file)).or_default();
-        let is_known = |problem: &&Problem| file.problems.iter().any(|known| known.same(problem));
-        self.news.extend(
-            problems
-                .iter()
-                .filter(|problem| !is_known(problem))
-                .cloned(),
-        );
+        let known: HashSet<_> = file.problems.iter().map(Problem::gist).collect();
+        let new = problems
+            .iter()
+            .filter(|problem| !known.contains(&problem.gist()));
+        self.news.extend(new.cloned());
         file.problems = problems;
     }
 }
@@ -163,7 +156,7 @@ impl<'a> Reading<'a> {
         last: bool,
         say: &mut dyn FnMut(Change),
     ) {
-        let (text, line) = (prepared.text, prepared.document.line);
+        let (text, line) = (prepared.text, prepared.document.piece.line);
         let known = self.before.get(&text).cloned();
         if let Some(identity) = known
             && !self.seen.contains(&identity)

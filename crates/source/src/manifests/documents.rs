@@ -11,27 +11,16 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::flaw::Flaw;
+use super::piece::{Piece, Place, Syntax, yaml_value};
 use super::{json, yaml};
-use crate::wire::{Content, ContentError};
+use crate::wire::Content;
 
-/// One object's text.
+/// One object's text and what to make of it.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
-    /// The first line in the file, from 1.
-    pub(crate) line: usize,
+    pub(crate) piece: Piece<'a>,
     /// What its header announces, or what is wrong with that.
     pub(crate) kind: Result<Kind, Flaw>,
-    pub(crate) syntax: Syntax,
-    raw: Cow<'a, str>,
-}
-
-/// How a document is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    Yaml,
-    /// An item of a YAML list, with its dash.
-    YamlItem,
-    Json,
 }
 
 /// The documents of a file.
@@ -45,15 +34,7 @@ pub(crate) struct Documents<'a> {
     lists: usize,
     /// The last document if it is of another kind. Such documents are not parsed, but the last
     /// one shows whether the file is whole.
-    last_ignored: Option<Document<'a>>,
-}
-
-/// Where a document stands.
-#[derive(Clone, Copy)]
-enum Place {
-    Top,
-    /// In a list, of one kind or of any.
-    List(Option<Kind>),
+    last_ignored: Option<Piece<'a>>,
 }
 
 /// Takes a file apart.
@@ -76,89 +57,73 @@ impl<'a> Documents<'a> {
     /// Adds what stands between two document markers: YAML, or JSON values.
     fn add_chunk(&mut self, line: usize, text: &'a str) {
         let (start, body_line) = yaml::body(text).unwrap_or_default();
-        let body = &text[start..];
-        let line = line + body_line;
+        let (body, line) = (&text[start..], line + body_line);
         if !body.trim_start().starts_with('{') {
-            let document = Document::new(line, Cow::Borrowed(body), Syntax::Yaml);
-            return self.add(document, Place::Top);
+            return self.add(Piece::new(line, Syntax::Yaml, body), Place::Top);
         }
         let (values, error) = json::values(body);
-        let no_json = values.is_empty();
+        // Flow style YAML looks like JSON at first.
+        if values.is_empty() && error.is_some() && yaml_serde::from_str::<IgnoredAny>(body).is_ok()
+        {
+            return self.add(Piece::new(line, Syntax::Yaml, body), Place::Top);
+        }
         for (value_line, value) in values {
-            let document =
-                Document::new(line + value_line, Cow::Borrowed(value.get()), Syntax::Json);
-            self.add(document, Place::Top);
+            self.add(
+                Piece::new(line + value_line, Syntax::Json, value.get()),
+                Place::Top,
+            );
         }
         if let Some(error) = error {
-            let document = Document::new(line, Cow::Borrowed(body), Syntax::Yaml);
-            // Flow style YAML looks like JSON at first.
-            if no_json && yaml_serde::from_str::<IgnoredAny>(body).is_ok() {
-                self.add(document, Place::Top);
-            } else {
-                self.list.push(Document {
-                    kind: Err(Flaw::json(&error, line)),
-                    syntax: Syntax::Json,
-                    ..document
-                });
-            }
+            self.push(
+                Piece::new(line, Syntax::Json, body),
+                Err(Flaw::json(&error, line)),
+            );
         }
     }
 
-    fn add(&mut self, mut document: Document<'a>, place: Place) {
+    fn add(&mut self, piece: Piece<'a>, place: Place) {
         self.last_ignored = None;
-        match document.header(place) {
-            Ok(Content::Object(kind)) => {
-                document.kind = Ok(kind);
-                self.list.push(document);
+        match (piece.header(place), place) {
+            (Ok(Content::Object(kind)), _) => self.push(piece, Ok(kind)),
+            (Ok(Content::List(kind)), Place::Top) => self.add_items(piece, Place::List(kind)),
+            (Ok(Content::List(_)), Place::List(_)) => {
+                let message = "a list inside a list is not read: write its items out";
+                let flaw = Flaw::new(piece.line, message);
+                self.push(piece, Err(flaw));
             }
-            Ok(Content::List(kind)) => match place {
-                Place::Top => self.add_items(document, kind),
-                Place::List(_) => {
-                    let message = "a list inside a list is not read: write its items out";
-                    document.kind = Err(Flaw::new(document.line, message));
-                    self.list.push(document);
-                }
-            },
-            Ok(Content::Other) => {
+            (Ok(Content::Other), _) => {
                 self.ignored += 1;
-                self.last_ignored = Some(document);
+                self.last_ignored = Some(piece);
             }
-            Err(flaw) => {
-                document.kind = Err(flaw);
-                self.list.push(document);
-            }
+            (Err(flaw), _) => self.push(piece, Err(flaw)),
         }
     }
 
-    fn add_items(&mut self, list: Document<'a>, kind: Option<Kind>) {
+    fn push(&mut self, piece: Piece<'a>, kind: Result<Kind, Flaw>) {
+        self.list.push(Document { piece, kind });
+    }
+
+    fn add_items(&mut self, list: Piece<'a>, place: Place) {
         self.lists += 1;
         let line = list.line;
-        let place = Place::List(kind);
         match (list.syntax, list.raw) {
             (Syntax::Json, Cow::Borrowed(text)) => match json::items(text) {
                 Ok(items) => {
                     for (item_line, item) in items {
-                        let text = Cow::Borrowed(item.get());
-                        self.add(Document::new(line + item_line, text, Syntax::Json), place);
+                        self.add(
+                            Piece::new(line + item_line, Syntax::Json, item.get()),
+                            place,
+                        );
                     }
                 }
-                Err(error) => {
-                    let kind = Err(Flaw::json(&error, line));
-                    self.list.push(Document {
-                        line,
-                        kind,
-                        syntax: Syntax::Json,
-                        raw: Cow::Borrowed(text),
-                    });
-                }
+                Err(error) => self.push(
+                    Piece::new(line, Syntax::Json, text),
+                    Err(Flaw::json(&error, line)),
+                ),
             },
-            (_, Cow::Borrowed(text)) if let Some(items) = yaml::items(text) => {
+            (Syntax::Yaml, Cow::Borrowed(text)) if let Some(items) = yaml::items(text) => {
                 for (item_line, item) in items {
-                    let text = Cow::Borrowed(item);
-                    self.add(
-                        Document::new(line + item_line, text, Syntax::YamlItem),
-                        place,
-                    );
+                    self.add(Piece::new(line + item_line, Syntax::YamlItem, item), place);
                 }
             }
             (_, text) => self.add_flow_items(line, text, place),
@@ -170,20 +135,12 @@ impl<'a> Documents<'a> {
         match yaml_value(&text).and_then(FlowList::deserialize) {
             Ok(list) => {
                 for item in list.items.unwrap_or_default() {
-                    self.add(
-                        Document::new(line, Cow::Owned(item.to_string()), Syntax::Json),
-                        place,
-                    );
+                    self.add(Piece::new(line, Syntax::Json, item.to_string()), place);
                 }
             }
             Err(error) => {
-                let kind = Err(Flaw::yaml(&error, &text, line));
-                self.list.push(Document {
-                    line,
-                    kind,
-                    syntax: Syntax::Yaml,
-                    raw: text,
-                });
+                let flaw = Flaw::yaml(&error, &text, line);
+                self.push(Piece::new(line, Syntax::Yaml, text), Err(flaw));
             }
         }
     }
@@ -195,10 +152,8 @@ impl<'a> Documents<'a> {
         if last.syntax != Syntax::Json
             && let Err(error) = yaml_serde::from_str::<IgnoredAny>(&last.text())
         {
-            self.list.push(Document {
-                kind: Err(Flaw::yaml(&error, &last.text(), last.line)),
-                ..last
-            });
+            let flaw = Flaw::yaml(&error, &last.text(), last.line);
+            self.push(last, Err(flaw));
         }
     }
 }
@@ -207,71 +162,4 @@ impl<'a> Documents<'a> {
 #[serde(expecting = "a mapping with items")]
 struct FlowList {
     items: Option<Vec<serde_json::Value>>,
-}
-
-impl<'a> Document<'a> {
-    fn new(line: usize, raw: Cow<'a, str>, syntax: Syntax) -> Document<'a> {
-        Document {
-            line,
-            kind: Err(Flaw::new(line, String::new())),
-            syntax,
-            raw,
-        }
-    }
-
-    /// The text to be parsed. The dash of a list's item gives way to a space: what is left is
-    /// a mapping, indented.
-    pub(crate) fn text(&self) -> Cow<'_, str> {
-        match self.syntax {
-            Syntax::Yaml | Syntax::Json => Cow::Borrowed(&self.raw),
-            Syntax::YamlItem => Cow::Owned(self.raw.replacen('-', " ", 1)),
-        }
-    }
-
-    /// The text as it stands in the file.
-    pub(crate) fn raw(&self) -> &str {
-        &self.raw
-    }
-
-    fn header(&self, place: Place) -> Result<Content, Flaw> {
-        let text = self.text();
-        if self.syntax == Syntax::Json {
-            let header: json::Header<'_> =
-                serde_json::from_str(&text).map_err(|error| Flaw::json(&error, self.line))?;
-            return self.content(header.api_version.as_deref(), header.kind.as_deref(), place);
-        }
-        let [api_version, kind] = yaml::fields(&text, ["apiVersion", "kind"]);
-        if api_version.is_some() && kind.is_some() {
-            return self.content(api_version, kind, place);
-        }
-        let value = yaml_value(&text).map_err(|error| Flaw::yaml(&error, &text, self.line))?;
-        let [api_version, kind] =
-            ["apiVersion", "kind"].map(|key| value.get(key).and_then(|value| value.as_str()));
-        self.content(api_version, kind, place)
-    }
-
-    fn content(
-        &self,
-        api_version: Option<&str>,
-        kind: Option<&str>,
-        place: Place,
-    ) -> Result<Content, Flaw> {
-        match (
-            Content::of(api_version.unwrap_or_default(), kind.unwrap_or_default()),
-            place,
-        ) {
-            // The objects in a ServiceList, as an API server sends it, do not repeat their kind.
-            (Err(ContentError::NoKind | ContentError::NoVersion(..)), Place::List(Some(kind))) => {
-                Ok(Content::Object(kind))
-            }
-            (content, _) => content.map_err(|error| Flaw::new(self.line, error.to_string())),
-        }
-    }
-}
-
-/// Parses YAML without knowing what to expect, and carries out its merge keys (`<<`).
-pub(crate) fn yaml_value(text: &str) -> Result<yaml_serde::Value, yaml_serde::Error> {
-    let mut value: yaml_serde::Value = yaml_serde::from_str(text)?;
-    value.apply_merge()?;
-    Ok(value)
 }

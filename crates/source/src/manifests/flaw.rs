@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
-use serde_path_to_error::Error as PathError;
+use serde_path_to_error::Path;
 
 /// Something wrong in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +42,9 @@ impl Flaw {
     }
 
     /// The same with the path of the field that was being read.
-    pub(crate) fn json_at(error: &PathError<serde_json::Error>, line: usize) -> Flaw {
-        let mut flaw = Flaw::json(error.inner(), line);
-        let path = error.path().to_string();
+    pub(crate) fn json_at(path: &Path, error: &serde_json::Error, line: usize) -> Flaw {
+        let mut flaw = Flaw::json(error, line);
+        let path = path.to_string();
         if path != "." {
             flaw.message = format!("{path}: {}", flaw.message);
         }

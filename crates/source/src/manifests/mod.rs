@@ -18,6 +18,7 @@ mod folder;
 mod json;
 mod objects;
 mod parse;
+mod piece;
 mod problem;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,9 @@
 
 use fairlead_core::api::{Change, Kind};
 
-use super::documents::{Document, Syntax, yaml_value};
+use super::documents::Document;
 use super::flaw::Flaw;
+use super::piece::{Piece, Syntax, yaml_value};
 use super::problem::Identity;
 use super::yaml;
 use crate::wire::{Object, object_name};
@@ -24,47 +25,37 @@ pub(crate) fn parse(document: &Document<'_>) -> Result<(Identity, Change), Broke
         flaw,
     };
     let kind = document.kind.clone().map_err(broken)?;
-    let object = read(kind, document).map_err(broken)?;
+    let object = read(kind, &document.piece).map_err(broken)?;
     let identity = object
         .identity()
-        .map_err(|error| broken(Flaw::new(document.line, error.to_string())))?;
+        .map_err(|error| broken(Flaw::new(document.piece.line, error.to_string())))?;
     let change = object.into_change(identity.1.clone());
     Ok((identity, change))
 }
 
-fn read(kind: Kind, document: &Document<'_>) -> Result<Object, Flaw> {
-    let text = document.text();
-    let line = document.line;
-    if document.syntax == Syntax::Json {
-        let object = Object::read(kind, &mut serde_json::Deserializer::from_str(&text));
-        return object.map_err(|_| json_flaw(kind, &text, line));
+fn read(kind: Kind, piece: &Piece<'_>) -> Result<Object, Flaw> {
+    let text = piece.text();
+    let line = piece.line;
+    if piece.syntax == Syntax::Json {
+        let mut track = serde_path_to_error::Track::new();
+        let mut json = serde_json::Deserializer::from_str(&text);
+        let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+        return Object::read(kind, tracked)
+            .map_err(|error| Flaw::json_at(&track.path(), &error, line));
     }
-    if text.contains("<<:") {
-        let object = yaml_value(&text).and_then(|value| Object::read(kind, value));
-        return object.map_err(|error| Flaw::yaml(&error, &text, line));
-    }
-    Object::read(kind, yaml_serde::Deserializer::from_str(&text))
-        .map_err(|error| Flaw::yaml(&error, &text, line))
-}
-
-/// Reads once more, keeping track of the path of fields.
-fn json_flaw(kind: Kind, text: &str, line: usize) -> Flaw {
-    let mut track = serde_path_to_error::Track::new();
-    let mut json = serde_json::Deserializer::from_str(text);
-    match Object::read(
-        kind,
-        serde_path_to_error::Deserializer::new(&mut json, &mut track),
-    ) {
-        Ok(_) => Flaw::new(line, "could not be read"),
-        Err(error) => Flaw::json_at(&serde_path_to_error::Error::new(track.path(), error), line),
-    }
+    let object = if text.contains("<<:") {
+        yaml_value(&text).and_then(|value| Object::read(kind, value))
+    } else {
+        Object::read(kind, yaml_serde::Deserializer::from_str(&text))
+    };
+    object.map_err(|error| Flaw::yaml(&error, &text, line))
 }
 
 /// Which object a broken document was meant to describe: from its values if only their types are
 /// wrong, and from its lines if it does not parse.
 fn guess(document: &Document<'_>) -> Option<Identity> {
-    let text = document.text();
-    if document.syntax == Syntax::Json {
+    let text = document.piece.text();
+    if document.piece.syntax == Syntax::Json {
         let value: serde_json::Value = serde_json::from_str(&text).ok()?;
         let text_at = |path| value.pointer(path).and_then(|value| value.as_str());
         return identity(

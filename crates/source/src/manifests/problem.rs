@@ -34,9 +34,9 @@ impl Problem {
         }
     }
 
-    /// Whether it is the same thing to mend, even if it moved to another line.
-    pub(crate) fn same(&self, other: &Problem) -> bool {
-        (&self.file, &self.object, &self.message) == (&other.file, &other.object, &other.message)
+    /// What tells it from the file's other problems, on whatever line it is now.
+    pub(crate) fn gist(&self) -> (Option<&Identity>, &str) {
+        (self.object.as_ref(), &self.message)
     }
 }
 

@@ -11,7 +11,7 @@ use super::field::{Time, present};
 /// `metadata`, with the labels and annotations that any of the watched kinds is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a mapping with a name")]
-pub struct Metadata {
+pub(super) struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
     generate_name: Option<IgnoredAny>,

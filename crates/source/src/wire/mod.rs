@@ -18,8 +18,8 @@ use fairlead_core::api::{Change, Kind, ObjectName};
 use serde::{Deserialize, Deserializer};
 
 pub use kind::{Content, ContentError};
+pub use metadata::NameError;
 pub(crate) use metadata::object_name;
-pub use metadata::{Metadata, NameError};
 pub use node::Node;
 pub use service::Service;
 pub use service_cidr::ServiceCidr;

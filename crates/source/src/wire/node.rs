@@ -3,8 +3,7 @@
 use fairlead_core::api::{self, NodeAddressKind, ObjectName};
 use serde::Deserialize;
 
-use super::Metadata;
-use super::metadata::Labels;
+use super::metadata::{Labels, Metadata};
 use super::service::each;
 
 /// A v1 Node.

@@ -4,9 +4,8 @@ use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{self, IpMode, ObjectName, ServiceType, SessionAffinity, TrafficPolicy};
 use serde::Deserialize;
 
-use super::Metadata;
 use super::field::{Int, Word, Words, spec};
-use super::metadata::Labels;
+use super::metadata::{Labels, Metadata};
 
 /// A v1 Service.
 #[derive(Debug, Deserialize)]

@@ -3,8 +3,8 @@
 use fairlead_core::api::{self, ObjectName};
 use serde::Deserialize;
 
-use super::Metadata;
 use super::field::spec;
+use super::metadata::Metadata;
 
 /// A networking.k8s.io/v1 ServiceCIDR.
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,8 @@ use fairlead_core::address::Protocol;
 use fairlead_core::api::{self, AddressType, ObjectName};
 use serde::Deserialize;
 
-use super::Metadata;
 use super::field::{Flag, Int, Word};
-use super::metadata::Labels;
+use super::metadata::{Labels, Metadata};
 use super::service::each;
 
 /// A discovery.k8s.io/v1 EndpointSlice.
