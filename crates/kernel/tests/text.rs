@@ -11,7 +11,8 @@ use fairlead_kernel::nft::schema::Schema;
 use fairlead_kernel::nft::{json, text};
 use serde_json::{Value, json};
 
-use ruleset::{commented, element, full, nft_ok, plain, port_key, table};
+use ruleset::sample::{full, plain};
+use ruleset::{commented, element, nft_ok, port_key, table};
 
 /// A listing with the elements of each set on one line, sorted.
 fn normalised(listing: &str) -> String {
@@ -158,6 +159,14 @@ fn a_comment_does_not_break_out_of_its_quotes() {
             None,
         ),
         "a\" }; }; flush ruleset\n\\*",
+    ));
+    batch.ops.push(commented(
+        element(
+            "hairpin",
+            Bytes::new().address([192, 0, 2, 11].into()),
+            None,
+        ),
+        &"ä".repeat(100),
     ));
     let text = text::script(&batch);
     assert!(text.contains("192.0.2.10 comment \"a' }; }; flush ruleset \\*\""));

@@ -20,6 +20,7 @@ pub(super) use set::{flags, protocol, type_name, types};
 use super::contents::{Contents, FilledChain, FilledSet};
 use super::ruleset::{BaseHook, Batch, Chain, ChainKind, Family, Hook, Op, Set};
 use super::schema::Schema;
+use super::userdata::comment_text;
 
 /// The table that a batch builds, for `nft -f`. Where there is no such table, loading the text
 /// does what sending the batch does. Empty when the batch leaves no table.
@@ -129,13 +130,13 @@ fn kind_of(schema: &Schema<'_>, name: &str) -> &'static str {
     schema.set(name).map_or("set", kind)
 }
 
-/// A comment's line, empty without one.
+/// A comment's line, empty without one. As much of it as the kernel is given, for of one that is
+/// too long `nft` takes nothing.
 fn comment(comment: Option<&str>) -> String {
-    comment
-        .filter(|comment| !comment.is_empty())
-        .map_or_else(String::new, |comment| {
-            format!("comment {}", quoted(comment))
-        })
+    match comment.map(comment_text) {
+        None | Some("") => String::new(),
+        Some(text) => format!("comment {}", quoted(text)),
+    }
 }
 
 /// In quotes, and not to be broken out of.
