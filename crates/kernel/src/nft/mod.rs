@@ -2,6 +2,7 @@
 
 mod contents;
 mod encode;
+pub mod fake;
 pub mod handle;
 pub mod json;
 pub mod monitor;
