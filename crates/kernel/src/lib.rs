@@ -5,6 +5,7 @@
 
 pub mod conntrack;
 pub mod error;
+pub mod fault;
 pub mod features;
 pub mod link;
 pub mod netlink;
