@@ -6,12 +6,14 @@ mod ruleset;
 use std::slice;
 
 use fairlead_kernel::netns::Netns;
+use fairlead_kernel::nft::handle::Nft;
 use fairlead_kernel::nft::ruleset::{Batch, Bytes, Family, Op};
 use fairlead_kernel::nft::schema::Schema;
+use fairlead_kernel::nft::socket::NftSocket;
 use fairlead_kernel::nft::{json, text};
 use serde_json::{Value, json};
 
-use ruleset::sample::{full, plain};
+use ruleset::sample::{everything, full, plain};
 use ruleset::{commented, element, nft_ok, port_key, table};
 
 /// A listing with the elements of each set on one line, sorted.
@@ -56,6 +58,23 @@ fn what_is_printed_is_what_nft_lists_after_loading_it() {
         nft_ok(&again, &["-f", "-"], &listing);
         let second = nft_ok(&again, &["list", "ruleset"], "");
         assert_same(&second, &listing);
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_nft_lists_after_sending_it() {
+    if !privilege::is_root() {
+        return;
+    }
+    for family in [Family::Ip, Family::Ip6] {
+        let netns = Netns::anonymous().unwrap();
+        let mut kernel = netns.run(NftSocket::open).unwrap().unwrap();
+        let batch = everything(family);
+        kernel.commit(slice::from_ref(&batch)).unwrap();
+        assert_same(
+            &nft_ok(&netns, &["list", "ruleset"], ""),
+            &text::script(&batch),
+        );
     }
 }
 

@@ -139,6 +139,27 @@ fn what_is_observed_is_the_same() {
 }
 
 #[test]
+fn the_batches_of_a_transaction_succeed_or_fail_together() {
+    let mut fake = FakeNft::new();
+    let mut second = sample::full(Family::Ip6);
+    second.ops.push(Op::FlushSet("none"));
+    let result = fake.commit(&[sample::full(Family::Ip), second.clone()]);
+    let Err(CommitError::Refused(refusals)) = result else {
+        panic!("{result:?}")
+    };
+    let [refusal] = &refusals[..] else {
+        panic!("{refusals:?}")
+    };
+    let place = (refusal.batch, refusal.op, refusal.errno);
+    assert_eq!(place, (1, second.ops.len() - 1, libc::ENOENT));
+    assert_eq!(refusal.what, "flush set ip6 fairlead none");
+    assert_eq!(
+        (fake.dump(), fake.commits(), fake.refused()),
+        (String::new(), 0, 1)
+    );
+}
+
+#[test]
 fn what_was_learnt_stays_until_the_set_is_flushed() {
     let mut fake = FakeNft::new();
     fake.commit(&[ground()]).unwrap();
