@@ -208,6 +208,29 @@ fn a_folder_that_vanishes_takes_nothing_along() {
     assert_eq!(reader.manifests.problems().count(), 0);
 }
 
+/// The way `rm -r` and `cp -r` do it, with a look in between.
+#[test]
+fn a_folder_that_vanishes_and_returns_by_and_by_takes_nothing_along() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("manifests");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("a.yaml"), service("a", 1)).unwrap();
+    let mut reader = Reader::open(&folder);
+    assert_eq!(reader.wait(5).len(), 5);
+    fs::remove_file(folder.join("a.yaml")).unwrap();
+    reader.turn();
+    fs::remove_dir(&folder).unwrap();
+    assert!(reader.rest().is_empty());
+
+    fs::create_dir(&folder).unwrap();
+    while reader.manifests.problems().count() > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+        reader.turn();
+    }
+    fs::write(folder.join("a.yaml"), service("a", 1)).unwrap();
+    assert!(reader.rest().is_empty());
+}
+
 #[test]
 fn the_next_description_counts_when_the_one_that_did_is_gone() {
     let folder = tempfile::tempdir().unwrap();

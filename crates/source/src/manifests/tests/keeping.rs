@@ -1,5 +1,7 @@
 //! What stays, what goes, and when.
 
+use std::time::Duration;
+
 use super::{Desk, service};
 
 fn files(documents: &[String]) -> String {
@@ -47,6 +49,24 @@ fn an_object_goes_when_it_was_missing_long_enough() {
         "it returned as it was"
     );
     assert_eq!(desk.settle(1200), ["-Service default/y"]);
+}
+
+#[test]
+fn nothing_goes_while_its_file_is_restless() {
+    let mut desk = Desk::new();
+    desk.take("a", &files(&[service("x", 1), service("y", 1)]), 0);
+    desk.take("a", &service("x", 1), 10);
+    let later = desk.start + Duration::from_secs(60);
+    let objects = &mut desk.book.objects;
+    objects.settle(later, |file| file.ends_with("a"), &mut |change| {
+        panic!("{change:?}")
+    });
+    assert_eq!(objects.due(|file| file.ends_with("a")), None);
+    assert_eq!(
+        objects.due(|_| false),
+        Some(desk.start + Duration::from_millis(110))
+    );
+    assert_eq!(desk.settle(60_000), ["-Service default/y"]);
 }
 
 #[test]
