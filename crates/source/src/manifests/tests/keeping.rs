@@ -56,7 +56,7 @@ fn nothing_goes_while_its_file_is_restless() {
     let mut desk = Desk::new();
     desk.take("a", &files(&[service("x", 1), service("y", 1)]), 0);
     desk.take("a", &service("x", 1), 10);
-    let later = desk.start + Duration::from_secs(60);
+    let later = desk.start + Duration::from_mins(1);
     let objects = &mut desk.book.objects;
     objects.settle(later, |file| file.ends_with("a"), &mut |change| {
         panic!("{change:?}")
@@ -147,6 +147,11 @@ fn a_file_that_ends_too_early_gives_nothing_up() {
         assert!(desk.take("a", contents, 10).is_empty());
         assert_eq!(desk.book.problems().count(), 1, "{contents}");
     }
+    let half = service("x", 1).replace("ports:", "ports: [");
+    assert!(
+        desk.take("a", &half, 10).is_empty(),
+        "it says whose it is, but not what follows"
+    );
     assert!(
         desk.take("b", json(&["v"]).trim_end_matches('}'), 10)
             .is_empty()
