@@ -18,6 +18,10 @@ const HEADERS: usize = 16 + wire::HEADER;
 /// `sizeof(struct nlattr)`.
 const ATTRIBUTE_HEADER: usize = 4;
 
+/// About what an element takes beside its key and comment: the headers of four attributes, and
+/// an address and a port or a verdict with a short name.
+const ELEMENT: usize = 48;
+
 /// A transaction as the kernel reads it.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -112,8 +116,11 @@ pub(super) fn encode(batches: &[Batch], first_sequence: u32) -> Transaction {
 /// Enough for most operations of their kind; the buffer grows when it is not.
 fn estimated_size(op: &Op) -> usize {
     match op {
-        Op::AddElement { element, .. } => 128 + element.comment.as_ref().map_or(0, |c| c.len()),
-        Op::DeleteElement { .. } => 80,
+        Op::AddElement { element, .. } => {
+            let comment = element.comment.as_ref().map_or(0, |text| 8 + text.len());
+            ELEMENT + element.key.as_slice().len() + comment
+        }
+        Op::DeleteElement { key, .. } => ELEMENT + key.as_slice().len(),
         _ => 512,
     }
 }

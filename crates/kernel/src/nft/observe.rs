@@ -42,9 +42,10 @@ fn read(socket: &mut Socket, table: TableId) -> Result<Option<ObservedTable>, Ca
     };
     observed.chains = read_chains(socket, table)?;
     let mut chain_names = ChainNames::default();
-    for (mut set, single_field) in read_sets(socket, table)? {
+    for described in read_sets(socket, table)? {
+        let mut set = described.set.clone();
         if !set.dynamic {
-            set.elements = read_elements(socket, table, &set, single_field, &mut chain_names)?;
+            set.elements = read_elements(socket, table, &described, &mut chain_names)?;
         }
         observed.sets.push(set);
     }
@@ -129,8 +130,18 @@ fn base_hook(hook: &Attribute<'_>, kind: Option<&str>) -> Option<BaseHook> {
     })
 }
 
-/// The table's named sets without their elements, and whether their keys have a single field.
-fn read_sets(socket: &mut Socket, table: TableId) -> Result<Vec<(ObservedSet, bool)>, CallError> {
+/// A set as the kernel describes it.
+struct Described {
+    /// The set without its elements.
+    set: ObservedSet,
+    /// Its keys are not concatenations.
+    single_field: bool,
+    /// How many elements it has, if the kernel says it.
+    count: Option<u32>,
+}
+
+/// The table's named sets.
+fn read_sets(socket: &mut Socket, table: TableId) -> Result<Vec<Described>, CallError> {
     socket.dump(
         &request(wire::NFT_MSG_GETSET, "NFT_MSG_GETSET", table),
         |body| name_table(body, table),
@@ -142,9 +153,9 @@ fn read_sets(socket: &mut Socket, table: TableId) -> Result<Vec<(ObservedSet, bo
     )
 }
 
-fn set(attributes: Attributes<'_>) -> Option<(ObservedSet, bool)> {
+fn set(attributes: Attributes<'_>) -> Option<Described> {
     let (mut name, mut flags, mut key_len, mut size) = (None, 0, 0, None);
-    let (mut data_type, mut data_len) = (None, None);
+    let (mut data_type, mut data_len, mut count) = (None, None, None);
     for attribute in attributes {
         match attribute.kind {
             wire::NFTA_SET_NAME => name = attribute.str(),
@@ -152,6 +163,7 @@ fn set(attributes: Attributes<'_>) -> Option<(ObservedSet, bool)> {
             wire::NFTA_SET_KEY_LEN => key_len = attribute.be32()?,
             wire::NFTA_SET_DATA_TYPE => data_type = attribute.be32(),
             wire::NFTA_SET_DATA_LEN => data_len = attribute.be32(),
+            wire::NFTA_SET_COUNT => count = attribute.be32(),
             wire::NFTA_SET_DESC => {
                 let described = attribute.nested().find(wire::NFTA_SET_DESC_SIZE);
                 size = described.and_then(|size| size.be32());
@@ -171,7 +183,11 @@ fn set(attributes: Attributes<'_>) -> Option<(ObservedSet, bool)> {
         size,
         elements: Vec::new(),
     };
-    (!has(wire::NFT_SET_ANONYMOUS)).then_some((set, !has(wire::NFT_SET_CONCAT)))
+    (!has(wire::NFT_SET_ANONYMOUS)).then_some(Described {
+        set,
+        single_field: !has(wire::NFT_SET_CONCAT),
+        count,
+    })
 }
 
 fn name_table(body: &mut Builder, table: TableId) {

@@ -110,7 +110,8 @@ pub struct Set {
     pub key: &'static [Type],
     /// What a map holds; `None` for a set.
     pub data: Option<DataType>,
-    /// Keys are ranges: the last field of a concatenation, or the only one.
+    /// Keys are ranges: the last field of a concatenation, or the only one. A concatenation has
+    /// an address in it.
     pub interval: bool,
     /// Elements are added by rules, and every one has a timeout.
     pub dynamic: bool,

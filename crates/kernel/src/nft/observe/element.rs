@@ -7,48 +7,57 @@ use std::sync::Arc;
 use super::super::handle::{CallError, ObservedSet};
 use super::super::ruleset::{Bytes, ChainName, Data, Element, MAX_KEY, TableId, Verdict};
 use super::super::{userdata, wire};
-use super::{name_table, request};
+use super::{Described, name_table, request};
 use crate::netlink::{Attribute, Attributes, Request, Socket};
 
 /// How often a set whose elements will not hold still is read before it is given up.
-const ATTEMPTS: usize = 50;
+const ATTEMPTS: usize = 20;
 
-/// Reads a set's elements; `single_field` says whether its keys have but one.
+/// Reads a set's elements.
 ///
 /// A hash table that has been filled grows for a while. Elements that move are then given twice
-/// or, in a dump of many messages, not at all, and the kernel does not say so. Therefore all are
-/// read twice; only when the order is the same was nothing on the move.
+/// or, in a dump of many messages, not at all, and the kernel does not say so. A dump is trusted
+/// when it has as many different keys as the kernel counts elements, and where the kernel does
+/// not say how many those are, when the one before it had all in the same order.
 ///
 /// # Errors
 /// `EAGAIN` when the elements would not hold still.
 pub(super) fn read_elements(
     socket: &mut Socket,
     table: TableId,
-    set: &ObservedSet,
-    single_field: bool,
+    described: &Described,
     chain_names: &mut ChainNames,
 ) -> Result<Vec<Element>, CallError> {
+    let set = &described.set;
+    let mut order_before = None;
     for _ in 0..ATTEMPTS {
-        let read = dump(socket, table, set, |read: &mut Reading, element| {
+        let Reading { order, bounds } = dump(socket, table, set, |read: &mut Reading, element| {
             read.order.write(element.payload);
             read.bounds.extend(bound(element.nested(), chain_names));
         })?;
         if set.interval {
             // Its elements are not in a hash table.
-            return Ok(elements(read.bounds, single_field));
+            return Ok(elements(bounds, described.single_field));
         }
-        let again = dump(socket, table, set, |order: &mut DefaultHasher, element| {
-            order.write(element.payload);
-        })?;
-        if again.finish() == read.order.finish() {
-            return Ok(elements(read.bounds, false));
+        let order = order.finish();
+        if is_complete(&bounds, described.count) || order_before == Some(order) {
+            return Ok(elements(bounds, false));
         }
+        order_before = Some(order);
     }
     Err(CallError {
         call: "NFT_MSG_GETSETELEM",
         object: object(table, set),
         errno: libc::EAGAIN,
     })
+}
+
+/// There are `count` elements, and no key is there twice.
+fn is_complete(bounds: &[Bound], count: Option<u32>) -> bool {
+    count.is_some_and(|count| count as usize == bounds.len()) && {
+        let keys: HashSet<&Bytes> = bounds.iter().map(|bound| &bound.element.key).collect();
+        keys.len() == bounds.len()
+    }
 }
 
 /// A dump of a set's elements, and a hash of it.
@@ -210,4 +219,91 @@ fn predecessor(key: &[u8]) -> Option<Bytes> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::super::encode::encode;
+    use super::super::super::ruleset::{Batch, Family, Op};
+    use super::*;
+    use crate::netlink::Messages;
+
+    fn port(port: u16) -> Bytes {
+        Bytes::new().port(port)
+    }
+
+    fn range((first, last): (u16, u16)) -> Element {
+        Element {
+            key: port(first),
+            key_end: Some(port(last)),
+            data: None,
+            comment: None,
+        }
+    }
+
+    /// The elements in what is sent to add `elements`, as the kernel would give them back.
+    fn sent(elements: &[Element]) -> Vec<Bound> {
+        let (set, name) = ("ports", "t");
+        let element = |element: &Element| Op::AddElement {
+            set,
+            element: element.clone(),
+        };
+        let batch = Batch {
+            table: TableId {
+                family: Family::Ip,
+                name,
+            },
+            ops: elements.iter().map(element).collect(),
+        };
+        let transaction = encode(&[batch], 1);
+        Messages::new(transaction.as_slice())
+            .filter_map(|message| {
+                let attributes = message.attributes(wire::HEADER);
+                attributes.clone().find(wire::NFTA_SET_ELEM_LIST_ELEMENTS)
+            })
+            .flat_map(|list| list.nested())
+            .filter_map(|element| bound(element.nested(), &mut ChainNames::default()))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_made_of_the_elements_they_were_split_into(
+            bounds in proptest::collection::btree_set(0..24_u16, 0..12),
+        ) {
+            // Near each other at both ends of what there is.
+            let bounds: Vec<u16> = bounds
+                .into_iter()
+                .map(|number| if number < 12 { number } else { u16::MAX - 23 + number })
+                .collect();
+            let ranges: Vec<Element> = bounds
+                .chunks_exact(2)
+                .map(|pair| range((pair[0], pair[1])))
+                .collect();
+            let mut sent = sent(&ranges);
+            sent.reverse();
+            prop_assert_eq!(fold(sent), ranges);
+        }
+
+        #[test]
+        fn whatever_the_bytes_are_an_element_is_read_or_not(
+            bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        ) {
+            bound(Attributes::new(&bytes), &mut ChainNames::default());
+        }
+    }
+
+    #[test]
+    fn a_range_ends_where_the_next_begins_or_with_the_last_key() {
+        let starts = [1, 10].map(|start| Bound {
+            element: Element {
+                key_end: None,
+                ..range((start, start))
+            },
+            is_end: false,
+        });
+        assert_eq!(fold(starts.into()), [range((1, 9)), range((10, u16::MAX))]);
+    }
 }
