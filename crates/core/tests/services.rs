@@ -55,7 +55,7 @@ fn not_proxied() -> Vec<(&'static str, ServiceText)> {
 #[test]
 fn some_services_are_not_proxied() {
     for (which, service) in not_proxied() {
-        let mut cluster = cluster().with(service);
+        let mut cluster = cluster().with(service.created(100));
         assert_eq!(cluster.proxied(), [""; 0], "{which}");
         assert_eq!(cluster.routes("web"), [], "{which}");
         assert_eq!(cluster.take_dirty(), [""; 0], "{which}");

@@ -51,10 +51,10 @@ fn some_slices_are_not_for_a_proxy() {
 }
 
 #[test]
-fn a_slice_without_a_full_name_is_nobodys() {
-    for unnamed in ["ns/", "/web-1"] {
-        let mut cluster = cluster().with(slice(unnamed, "web").tcp(8080));
-        assert_eq!(cluster.take_dirty(), [""; 0], "{unnamed}");
+fn a_slice_without_a_full_name_or_service_is_nobodys() {
+    for (slice_name, service) in [("ns/", "web"), ("/web-1", "web"), ("ns/web-1", "")] {
+        let mut cluster = cluster().with(slice(slice_name, service).tcp(8080));
+        assert_eq!(cluster.take_dirty(), [""; 0], "{slice_name} {service}");
     }
 }
 
