@@ -172,7 +172,7 @@ fn is_shared(set: SetName) -> bool {
     set == CLUSTER_IPS || set == HAIRPIN
 }
 
-/// Comments are for people: an element with another one is the same.
+/// A comment counts: a listing should not name a port by the name it had before.
 fn is_same(one: &Element, other: &Element) -> bool {
-    (&one.data, &one.key_end) == (&other.data, &other.key_end)
+    (&one.data, &one.key_end, &one.comment) == (&other.data, &other.key_end, &other.comment)
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use fairlead_core::address::Protocol;
 use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
-use fairlead_kernel::nft::ruleset::{Bytes, Data, Element, SetName, Verdict};
+use fairlead_kernel::nft::ruleset::{self, Bytes, Data, Element, SetName, Verdict};
 
 use super::chains::{DispatchChain, Sticky};
 use super::frame::REJECT;
@@ -19,7 +19,7 @@ use super::state::{DestinationState, PortState, Refused};
 
 /// Hands every element of a service port to `take`.
 pub(super) fn rows(port: &PortState, take: &mut impl FnMut(SetName, Element)) {
-    let comment: Arc<str> = port.name.to_string().into();
+    let comment = ruleset::comment(&port.name.to_string());
     let pins = if port.chains().any(|chain| chain.sticky.is_some()) {
         port.layout.pins()
     } else {

@@ -101,7 +101,7 @@ pub(super) fn encode(batches: &[Batch], first_sequence: u32) -> Transaction {
     for (index, batch) in batches.iter().enumerate() {
         let mut at = 0;
         while at < batch.ops.len() {
-            at += Place {
+            at += OpWriter {
                 encoder: &mut encoder,
                 table: batch.table,
                 batch: index,
@@ -158,14 +158,14 @@ impl Encoder {
 }
 
 /// Writes the messages of one operation.
-struct Place<'a> {
+struct OpWriter<'a> {
     encoder: &'a mut Encoder,
     table: TableId,
     batch: usize,
     op: usize,
 }
 
-impl Place<'_> {
+impl OpWriter<'_> {
     /// Writes the first operation, and more when they fit the same message. Returns how many.
     fn write(&mut self, ops: &[Op]) -> usize {
         match ops {

@@ -13,4 +13,5 @@ pub mod schema;
 pub mod socket;
 pub mod text;
 mod userdata;
+pub mod watched;
 mod wire;

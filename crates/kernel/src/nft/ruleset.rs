@@ -254,6 +254,11 @@ pub struct Element {
     pub comment: Option<Arc<str>>,
 }
 
+/// A comment as the kernel will give it back: cut where an element's comment ends.
+pub fn comment(text: &str) -> Arc<str> {
+    super::userdata::comment_text(text).into()
+}
+
 /// One operation of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {

@@ -2,7 +2,7 @@
 
 use super::super::ruleset::{Bytes, Data, Family, MAX_KEY, Op, SetName, Verdict};
 use super::super::{userdata, wire};
-use super::Place;
+use super::OpWriter;
 use crate::netlink::{Attribute, Builder};
 
 /// When elements go to the next message: the length of an attribute is a 16-bit number, and one
@@ -17,7 +17,7 @@ struct Parts<'a> {
     comment: Option<&'a str>,
 }
 
-impl Place<'_> {
+impl OpWriter<'_> {
     /// Writes the elements that `ops` begin with and that are added to (or removed from) the same
     /// set, as many as fit one message. Returns how many.
     pub(super) fn elements(&mut self, kind: u16, set: SetName, ops: &[Op]) -> usize {

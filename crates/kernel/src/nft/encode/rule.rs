@@ -8,16 +8,14 @@ use ipnet::IpNet;
 use super::super::rule::{Expr, Rule, Statement};
 use super::super::ruleset::{Family, SetName};
 use super::super::{userdata, wire};
-use super::Place;
+use super::OpWriter;
 use super::expression::{Code, Register};
 
-impl Place<'_> {
+impl OpWriter<'_> {
     pub(super) fn add_rule(&mut self, chain: &str, rule: &Rule) {
-        let sets = rule
-            .statements
-            .iter()
-            .filter(|s| **s == Statement::HasPorts);
-        let sets: Vec<u32> = sets.map(|_| self.add_protocols_with_ports()).collect();
+        let has_ports = |statement: &&Statement| matches!(statement, Statement::HasPorts);
+        let matches = rule.statements.iter().filter(has_ports);
+        let sets: Vec<u32> = matches.map(|_| self.add_protocols_with_ports()).collect();
         let family = self.table.family;
         self.message(wire::NFT_MSG_NEWRULE, |body| {
             body.string(wire::NFTA_RULE_CHAIN, chain);

@@ -2,7 +2,7 @@
 
 use super::super::ruleset::{DataType, Family, Set, Type};
 use super::super::{schema, userdata, wire};
-use super::Place;
+use super::OpWriter;
 use crate::netlink::Builder;
 
 /// The protocols that have ports (linux/in.h): TCP, UDP, SCTP.
@@ -11,7 +11,7 @@ const PROTOCOLS_WITH_PORTS: [u8; 3] = [6, 17, 132];
 /// What the kernel replaces by a number to name an anonymous set.
 pub(super) const ANONYMOUS_NAME: &str = "__set%d";
 
-impl Place<'_> {
+impl OpWriter<'_> {
     pub(super) fn add_set(&mut self, set: &Set) {
         let id = self.next_set_id();
         let family = self.table.family;

@@ -1,0 +1,10 @@
+//! The nftables mode against the strict fake: what is in the kernel depends on what the cluster
+//! is, not on how it became so, and every change costs what it should.
+
+#[path = "../../../core/tests/build/mod.rs"]
+mod build;
+mod costs;
+mod histories;
+mod kernel;
+#[path = "../../../core/tests/random/universe.rs"]
+mod universe;
