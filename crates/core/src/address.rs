@@ -99,7 +99,7 @@ pub enum AddressError {
 pub fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
     let parsed = parse_ipv4(text)
         .map(IpAddr::V4)
-        .or_else(|| text.parse::<Ipv6Addr>().ok().map(unmap));
+        .or_else(|| parse_ipv6(text).map(unmap));
     parsed.ok_or_else(|| AddressError::NotAnAddress(text.to_owned()))
 }
 
@@ -141,6 +141,14 @@ fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
+/// The last 32 bits may be written as IPv4, with leading zeros too.
+fn parse_ipv6(text: &str) -> Option<Ipv6Addr> {
+    match text.rsplit_once(':')? {
+        (head, tail) if tail.contains('.') => format!("{head}:{}", parse_ipv4(tail)?).parse().ok(),
+        _ => text.parse().ok(),
+    }
+}
+
 fn unmap(address: Ipv6Addr) -> IpAddr {
     address
         .to_ipv4_mapped()
@@ -157,6 +165,8 @@ mod tests {
             ("172.30.0.041", "172.30.0.41"),
             ("10.180.00.001", "10.180.0.1"),
             ("::ffff:1.2.3.4", "1.2.3.4"),
+            ("::ffff:01.2.3.004", "1.2.3.4"),
+            ("64:ff9b::192.000.2.1", "64:ff9b::c000:201"),
         ] {
             assert_eq!(parse_ip(text).unwrap().to_string(), canonical);
         }
