@@ -107,8 +107,7 @@ impl Model {
         &self.settings
     }
 
-    /// The networks that cluster IPs of a family are allocated from, sorted, without those that
-    /// lie in another.
+    /// The networks that cluster IPs of a family are allocated from, as few as can say it, sorted.
     pub fn service_cidrs(&self, family: Family) -> Vec<ipnet::IpNet> {
         let texts = self.service_cidrs.values().flatten();
         let nets = texts.filter_map(|text| crate::address::parse_net(text).ok());
