@@ -184,7 +184,7 @@ impl OpWriter<'_> {
     fn write_one(&mut self, op: &Op) {
         match op {
             Op::AddTable { comment } => self.message(wire::NFT_MSG_NEWTABLE, |body| {
-                body.bytes(wire::NFTA_TABLE_USERDATA, &userdata::comment(comment));
+                comment_of(body, wire::NFTA_TABLE_USERDATA, Some(comment));
             }),
             Op::DeleteTable => self.message(wire::NFT_MSG_DELTABLE, |_| ()),
             Op::AddChain(chain) => {
@@ -261,8 +261,13 @@ fn add_chain(body: &mut Builder, chain: &Chain) {
         body.be32(wire::NFTA_CHAIN_POLICY, wire::NF_ACCEPT.cast_unsigned());
         body.string(wire::NFTA_CHAIN_TYPE, kind_name(base.kind));
     }
-    if let Some(comment) = chain.comment {
-        body.bytes(wire::NFTA_CHAIN_USERDATA, &userdata::comment(comment));
+    comment_of(body, wire::NFTA_CHAIN_USERDATA, chain.comment);
+}
+
+/// Writes the comment of a table, chain or rule. An empty one is none.
+fn comment_of(body: &mut Builder, kind: u16, comment: Option<&str>) {
+    if let Some(comment) = comment.filter(|comment| !comment.is_empty()) {
+        body.bytes(kind, &userdata::comment(comment));
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn set(family: Family, set: &Set) -> Vec<u8> {
             push(&mut userdata, kind, &type_of(family, fields));
         }
     }
-    if let Some(text) = set.comment {
+    if let Some(text) = set.comment.filter(|text| !text.is_empty()) {
         let room = USERDATA_MAX.saturating_sub(userdata.len() + 3);
         let text = comment_text(text);
         push_comment(

@@ -148,6 +148,7 @@ pub(super) fn verdict(data: &mut Builder, code: i32, chain: Option<&str>) {
 }
 
 fn write_userdata(element: &mut Builder, comment: Option<&str>, open: bool) {
+    let comment = comment.filter(|comment| !comment.is_empty());
     let text = comment.map(userdata::comment_text);
     let head = text.map(|text| [userdata::COMMENT, text.len() as u8 + 1]);
     let flags = open.then(userdata::open_interval);

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::super::rule::{Expr, Rule, Statement};
 use super::super::ruleset::{Family, SetName};
-use super::super::{userdata, wire};
-use super::OpWriter;
+use super::super::wire;
 use super::expression::{Code, Register};
+use super::{OpWriter, comment_of};
 
 impl OpWriter<'_> {
     pub(super) fn add_rule(&mut self, chain: &str, rule: &Rule) {
@@ -29,9 +29,7 @@ impl OpWriter<'_> {
                     .iter()
                     .for_each(|statement| code.statement(statement));
             });
-            if let Some(comment) = rule.comment {
-                body.bytes(wire::NFTA_RULE_USERDATA, &userdata::comment(comment));
-            }
+            comment_of(body, wire::NFTA_RULE_USERDATA, rule.comment);
         });
     }
 }
