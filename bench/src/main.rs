@@ -1,0 +1,130 @@
+//! Measures Fairlead's nftables mode: speed and memory by the number of Services.
+//!
+//! `fairlead-bench [SERVICES]...`; see docs/PERFORMANCE.md for what the tables say. Everything
+//! happens in network namespaces of its own. Nothing is asserted: times are for people.
+
+mod cluster;
+mod network;
+mod print;
+mod process;
+mod sync;
+mod tables;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use fairlead_core::report::Report;
+use fairlead_lab::privilege;
+
+use cluster::{Cluster, ENDPOINTS, Features};
+use network::on_a_node;
+use process::Footprint;
+use sync::{ColdStart, Node, Series};
+
+const SIZES: [u32; 3] = [1000, 5000, 20_000];
+/// The size at which Services that use more features are measured too.
+const MIXED: u32 = 5000;
+/// How often a cold start is timed. The median counts.
+const RUNS: usize = 3;
+
+fn main() -> anyhow::Result<()> {
+    // Before there is a second thread.
+    privilege::obtain()?;
+    let folder = tempfile::tempdir()?;
+    let mut measured = Vec::new();
+    for cluster in clusters()? {
+        eprintln!("measuring {cluster} ...");
+        measured.push(Measured::of(cluster, folder.path())?);
+    }
+    println!("{}, {ENDPOINTS} endpoints a service", machine());
+    tables::print(&measured);
+    Ok(())
+}
+
+fn clusters() -> anyhow::Result<Vec<Cluster>> {
+    let given: Vec<u32> = std::env::args()
+        .skip(1)
+        .map(|text| {
+            text.parse()
+                .with_context(|| format!("{text}: not a number of services"))
+        })
+        .collect::<Result<_, _>>()?;
+    let sizes = if given.is_empty() {
+        SIZES.to_vec()
+    } else {
+        given
+    };
+    let mut clusters = Vec::new();
+    for services in sizes {
+        let features = match services {
+            MIXED => vec![Features::Plain, Features::Mixed],
+            _ => vec![Features::Plain],
+        };
+        clusters.extend(
+            features
+                .into_iter()
+                .map(|features| Cluster { services, features }),
+        );
+    }
+    Ok(clusters)
+}
+
+/// All that is measured of a cluster.
+struct Measured {
+    cluster: Cluster,
+    cold: ColdStart,
+    /// The same, of a cluster half as big.
+    half: ColdStart,
+    read_json: Duration,
+    restart: (Report, Duration),
+    changes: [(&'static str, Series); 3],
+    footprint: Footprint,
+}
+
+impl Measured {
+    fn of(cluster: Cluster, folder: &Path) -> anyhow::Result<Measured> {
+        let half = Cluster {
+            services: cluster.services / 2,
+            ..cluster
+        };
+        let half = cold_start(&half.write_yaml(folder)?)?;
+        let (_, read_json) = sync::read(&cluster.write_json(folder)?)?;
+        let manifests = cluster.write_yaml(folder)?;
+        let cold = cold_start(&manifests)?;
+        let footprint = on_a_node(|| process::measure(cluster, &manifests))?;
+        on_a_node(|| {
+            let (mut node, _) = Node::start(&manifests)?;
+            Ok(Measured {
+                cluster,
+                cold,
+                half,
+                read_json,
+                restart: node.restart()?,
+                changes: [
+                    ("endpoint replaced", node.replace_endpoints()?),
+                    ("service added", node.add_services()?),
+                    ("service deleted", node.delete_services()?),
+                ],
+                footprint,
+            })
+        })
+    }
+}
+
+/// The cold start that took the median time: its stages add up, as medians of stages would not.
+fn cold_start(manifests: &Path) -> anyhow::Result<ColdStart> {
+    let mut runs = Vec::with_capacity(RUNS);
+    for _ in 0..RUNS {
+        runs.push(on_a_node(|| Ok(Node::start(manifests)?.1))?);
+    }
+    runs.sort_by_key(ColdStart::total);
+    Ok(runs.swap_remove(RUNS / 2))
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}, {cores} cores", release.trim())
+}

@@ -1,0 +1,156 @@
+//! The real binary, from outside: how soon it serves, how much memory it takes, and what a
+//! connection costs through its rules.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+
+use crate::cluster::{self, Cluster};
+use crate::sync::timed;
+
+const HEALTHZ: &str = "127.0.0.1:10256";
+/// How long the process may take to serve.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// How often to look whether it does.
+const PAUSE: Duration = Duration::from_millis(2);
+/// On a loopback device whoever answers does so at once.
+const ANSWER: Duration = Duration::from_millis(5);
+/// What is left to do when the process serves: to give memory back.
+const SETTLING: Duration = Duration::from_millis(500);
+/// How many connections are timed.
+const CONNECTIONS: usize = 1000;
+
+/// What a process costs.
+#[derive(Debug)]
+pub(crate) struct Footprint {
+    /// From its start to the first connection through the last Service.
+    pub(crate) first_answer: Duration,
+    /// From its start until /healthz says 200.
+    pub(crate) healthy: Duration,
+    /// Resident memory after that, in KiB.
+    pub(crate) resident: usize,
+    /// The most resident memory it had, in KiB.
+    pub(crate) peak: usize,
+    /// A connection to a pod.
+    pub(crate) direct: Duration,
+    /// A connection to the last Service.
+    pub(crate) through_service: Duration,
+}
+
+/// Runs `fairlead run` in the namespace of the calling thread, and ends it.
+pub(crate) fn measure(cluster: Cluster, manifests: &Path) -> anyhow::Result<Footprint> {
+    let pods = TcpListener::bind(("0.0.0.0", cluster::POD_PORT))?;
+    let mut daemon = Daemon::start(manifests)?;
+    let service = cluster.last_service();
+    let first_answer = daemon.wait_until(|| connect(service, &pods).is_ok())?;
+    let healthy = daemon.wait_until(is_healthy)?;
+    thread::sleep(SETTLING);
+    Ok(Footprint {
+        first_answer,
+        healthy,
+        resident: daemon.status("VmRSS")?,
+        peak: daemon.status("VmHWM")?,
+        direct: connection(cluster.last_pod(), &pods)?,
+        through_service: connection(service, &pods)?,
+    })
+}
+
+/// A running `fairlead run`, which ends with this.
+struct Daemon {
+    child: Child,
+    started: Instant,
+    log: PathBuf,
+}
+
+impl Daemon {
+    fn start(manifests: &Path) -> anyhow::Result<Daemon> {
+        let log = manifests.with_extension("log");
+        // Built along with this.
+        let binary = std::env::current_exe()?.with_file_name("fairlead");
+        let child = Command::new(&binary)
+            .args(["run", "--proxy-mode", "nftables", "--manifests"])
+            .arg(manifests)
+            .args(["--hostname-override", cluster::NODE])
+            .args(["--cluster-cidr", cluster::PODS])
+            .args(["--healthz-bind-address", HEALTHZ])
+            .args(["--metrics-bind-address", ""])
+            .stdin(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .with_context(|| format!("cannot run {}", binary.display()))?;
+        Ok(Daemon {
+            child,
+            started: Instant::now(),
+            log,
+        })
+    }
+
+    /// Waits until something is so, and says how long after the start that was.
+    fn wait_until(&mut self, is_so: impl Fn() -> bool) -> anyhow::Result<Duration> {
+        loop {
+            if is_so() {
+                return Ok(self.started.elapsed());
+            }
+            if self.child.try_wait()?.is_some() || self.started.elapsed() > PATIENCE {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("the proxy does not serve. It says:\n{log}");
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// A line of /proc/PID/status (proc_pid_status(5)), in KiB.
+    fn status(&self, field: &str) -> anyhow::Result<usize> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| anyhow!("{field} is not in /proc/PID/status"))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // There is nobody to tell; its namespace goes with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_healthy() -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(HEALTHZ)?;
+        write!(
+            stream,
+            "GET /healthz HTTP/1.1\r\nHost: {HEALTHZ}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+}
+
+/// How long a connection takes to be made, the median of many.
+fn connection(to: SocketAddr, pods: &TcpListener) -> anyhow::Result<Duration> {
+    let mut durations = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        durations.push(connect(to, pods)?);
+    }
+    durations.sort();
+    Ok(durations[CONNECTIONS / 2])
+}
+
+/// Connects, and takes the connection on the pod's side so that the next has room.
+fn connect(to: SocketAddr, pods: &TcpListener) -> anyhow::Result<Duration> {
+    let (_client, took) = timed(|| Ok(TcpStream::connect_timeout(&to, ANSWER)?))?;
+    pods.accept()?;
+    Ok(took)
+}

@@ -1,0 +1,158 @@
+//! What was measured, as tables; docs/PERFORMANCE.md says how to read them.
+
+use crate::Measured;
+use crate::print::{self, count, factor, mebibytes, time};
+
+/// Prints everything.
+pub(crate) fn print(measured: &[Measured]) {
+    cold_starts(measured);
+    restarts(measured);
+    changes(measured);
+    processes(measured);
+}
+
+fn cold_starts(measured: &[Measured]) {
+    let rows = measured.iter().map(|measured| {
+        let Measured { cold, half, .. } = measured;
+        let stages = cold.report.stages;
+        vec![
+            measured.cluster.to_string(),
+            time(measured.read_json),
+            time(cold.read),
+            time(cold.model),
+            time(stages.render),
+            time(stages.plan),
+            time(stages.apply),
+            time(cold.total()),
+            factor(cold.total(), half.total()),
+            factor(stages.apply, half.report.stages.apply),
+            count(cold.report.operations),
+            count(cold.report.messages),
+            mebibytes(cold.report.bytes / 1024),
+        ]
+    });
+    print::table(
+        "Cold start: from manifests to the last element acknowledged (JSON is not in the total; x is against half the services)",
+        &[
+            "services",
+            "read JSON",
+            "read YAML",
+            "model",
+            "render",
+            "plan",
+            "apply",
+            "total",
+            "x total",
+            "x apply",
+            "operations",
+            "messages",
+            "sent",
+        ],
+        rows,
+    );
+    let parts = [
+        ("read", '░'),
+        ("model", '▒'),
+        ("render, plan", '▓'),
+        ("apply", '█'),
+    ];
+    let bars: Vec<_> = measured
+        .iter()
+        .map(|measured| {
+            let cold = &measured.cold;
+            let stages = cold.report.stages;
+            let parts = vec![
+                cold.read,
+                cold.model,
+                stages.render + stages.plan,
+                stages.apply,
+            ];
+            (measured.cluster.to_string(), parts)
+        })
+        .collect();
+    print::bars(&parts, &bars);
+}
+
+fn restarts(measured: &[Measured]) {
+    let restarts = measured.iter().map(|measured| {
+        let (report, total) = &measured.restart;
+        let stages = report.stages;
+        vec![
+            measured.cluster.to_string(),
+            time(stages.observe),
+            time(stages.render),
+            time(stages.plan),
+            time(stages.apply),
+            time(*total),
+            count(report.operations),
+        ]
+    });
+    print::table(
+        "Restart: the rules are in place already",
+        &[
+            "services",
+            "observe",
+            "render",
+            "plan",
+            "apply",
+            "total",
+            "operations",
+        ],
+        restarts,
+    );
+}
+
+fn changes(measured: &[Measured]) {
+    let rows = measured.iter().flat_map(|measured| {
+        measured.changes.iter().map(|(name, series)| {
+            vec![
+                measured.cluster.to_string(),
+                (*name).to_owned(),
+                time(series.percentile(50)),
+                time(series.percentile(99)),
+                count(series.operations),
+                count(series.messages),
+            ]
+        })
+    });
+    print::table(
+        "One change: from the Change to the kernel's acknowledgement",
+        &[
+            "services",
+            "change",
+            "median",
+            "p99",
+            "operations",
+            "messages",
+        ],
+        rows,
+    );
+}
+
+fn processes(measured: &[Measured]) {
+    let rows = measured.iter().map(|measured| {
+        let footprint = &measured.footprint;
+        vec![
+            measured.cluster.to_string(),
+            time(footprint.first_answer),
+            time(footprint.healthy),
+            mebibytes(footprint.resident),
+            mebibytes(footprint.peak),
+            time(footprint.direct),
+            time(footprint.through_service),
+        ]
+    });
+    print::table(
+        "The process `fairlead run`, from its start; and what a connection takes, to a pod and through the last Service",
+        &[
+            "services",
+            "first answer",
+            "healthy",
+            "resident",
+            "peak",
+            "pod",
+            "Service",
+        ],
+        rows,
+    );
+}
