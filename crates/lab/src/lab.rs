@@ -15,7 +15,7 @@ use crate::LabError;
 use crate::client::Client;
 use crate::network::Network;
 use crate::outcome::Outcomes;
-use crate::pod::Pods;
+use crate::pod::{PORTS, Pods};
 use crate::probe::Series;
 use crate::questions::Question;
 
@@ -23,20 +23,28 @@ use crate::questions::Question;
 #[derive(Debug)]
 pub struct Lab {
     // Dropped before the network, whose namespaces its sockets would keep.
-    _pods: Pods,
+    pods: Vec<Pods>,
     network: Network,
 }
 
 impl Lab {
     /// Builds a lab. Nothing proxies in it yet.
     pub fn new() -> Result<Lab, LabError> {
-        let network = Network::new()?;
+        let mut lab = Lab {
+            pods: Vec::new(),
+            network: Network::new()?,
+        };
+        lab.answer_on(&PORTS)?;
+        Ok(lab)
+    }
+
+    /// Lets all pods answer on these ports too, of which none was given before.
+    pub fn answer_on(&mut self, ports: &[u16]) -> Result<(), LabError> {
+        let Lab { pods, network } = self;
         // On the node itself too: pods of the host network have its addresses.
-        let pods = Pods::start(&[network.local_pods(), network.world(), network.node()])?;
-        Ok(Lab {
-            _pods: pods,
-            network,
-        })
+        let homes = [network.local_pods(), network.world(), network.node()];
+        pods.push(Pods::start(&homes, ports)?);
+        Ok(())
     }
 
     /// The namespace of the node, where a proxy belongs.

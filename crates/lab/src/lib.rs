@@ -35,7 +35,7 @@ pub mod questions;
 pub use client::Client;
 pub use error::LabError;
 pub use lab::Lab;
-pub use network::Network;
+pub use network::{Network, Place};
 pub use outcome::{Failure, Outcome, Outcomes, Source};
 pub use pod::{PORTS, Pods};
 pub use probe::{Answer, Series};

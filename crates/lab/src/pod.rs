@@ -1,6 +1,6 @@
 //! Pods: servers that answer with who they are.
 //!
-//! Every address of a namespace is a pod that answers on all [`PORTS`], over TCP and UDP, with
+//! Every address of a namespace is a pod that answers over TCP and UDP with
 //! `<address that was asked> <port> <address that asked>`.
 
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Write};
@@ -20,7 +20,7 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Socket, Type};
 
-/// The ports that pods answer on.
+/// The ports that the pods of a lab answer on.
 pub const PORTS: [u16; 5] = [8080, 8081, 8443, 9376, 5353];
 
 /// More than a test opens at once.
@@ -35,12 +35,12 @@ pub struct Pods {
 }
 
 impl Pods {
-    /// Starts to answer at every address that the namespaces have or will have.
-    pub fn start(namespaces: &[&Netns]) -> Result<Pods, CallError> {
+    /// Starts to answer on these ports at every address that the namespaces have or will have.
+    pub fn start(namespaces: &[&Netns], ports: &[u16]) -> Result<Pods, CallError> {
         let mut servers = Vec::new();
         for netns in namespaces {
             // A socket stays in the namespace it was made in, whoever uses it.
-            servers.extend(netns.run(listen)??);
+            servers.extend(netns.run(|| listen(ports))??);
         }
         let (stopped, stop) =
             io::pipe().map_err(|error| CallError::from_io("pipe", "stop", &error))?;
@@ -80,9 +80,9 @@ impl AsFd for Server {
     }
 }
 
-fn listen() -> Result<Vec<Server>, CallError> {
+fn listen(ports: &[u16]) -> Result<Vec<Server>, CallError> {
     let mut servers = Vec::new();
-    for port in PORTS {
+    for &port in ports {
         let failed = |error: io::Error| CallError::from_io("bind", format!("[::]:{port}"), &error);
         servers.push(Server::Tcp(listen_tcp(port).map_err(failed)?, port));
         servers.push(Server::Udp(listen_udp(port).map_err(failed)?, port));

@@ -10,7 +10,7 @@ use std::time::Instant;
 use fairlead_core::address::Protocol;
 use fairlead_core::api::Change;
 use fairlead_lab::conformance::{self, Case};
-use fairlead_lab::{Client, Lab, Series, privilege};
+use fairlead_lab::{Client, Lab, Place, Series, privilege};
 use fairlead_source::manifests::Manifests;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -35,8 +35,9 @@ fn main() -> ExitCode {
             })
         });
     let mut trials: Vec<Trial> = trials.collect();
-    let own: [(&str, Test); 3] = [
+    let own: [(&str, Test); 4] = [
         ("everybody_reaches_the_pods", everybody_reaches_the_pods),
+        ("pods_can_be_added", pods_can_be_added),
         (
             "without_a_proxy_nothing_is_found",
             without_a_proxy_nothing_is_found,
@@ -94,6 +95,38 @@ fn everybody_reaches_the_pods() -> Result<(), Failed> {
                 if series != all_answered {
                     return Err(format!("{client} {protocol} {pod}: {series:?}").into());
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of any network, also of the other place's, and addresses of the node. Twice is once too often.
+fn pods_can_be_added() -> Result<(), Failed> {
+    let mut lab = Lab::new()?;
+    lab.answer_on(&[80])?;
+    let pods = [
+        ("172.20.0.7", Place::Node),
+        ("172.20.0.8", Place::Elsewhere),
+        ("10.244.2.9", Place::Node),
+        ("10.244.1.140", Place::Elsewhere),
+        ("fd00:172:20::7", Place::Node),
+        ("fd00:172:20::8", Place::Elsewhere),
+    ];
+    for (pod, place) in pods {
+        lab.network().add_pod(pod.parse()?, place)?;
+        if lab.network().add_pod(pod.parse()?, place).is_ok() {
+            return Err(format!("{pod} was added twice").into());
+        }
+    }
+    lab.network().add_node_address("172.20.0.1".parse()?)?;
+    lab.network().add_node_address("192.0.2.10".parse()?)?;
+    for address in pods.map(|(pod, _)| pod).iter().chain(&["172.20.0.1"]) {
+        let to = SocketAddr::new(address.parse()?, 80);
+        for client in [Client::Pod, Client::Node, Client::Outside] {
+            let series = lab.ask(client, Protocol::Tcp, to, 2)?;
+            if series.by_endpoint != BTreeMap::from([(to, 2)]) {
+                return Err(format!("{client} {to}: {series:?}").into());
             }
         }
     }

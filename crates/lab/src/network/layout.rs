@@ -129,10 +129,10 @@ fn lay_out_world(world: &mut Host) -> Result<(), LabError> {
 }
 
 /// A namespace to put addresses and routes into, written as ip(8) has them.
-struct Host(Rtnetlink);
+pub(super) struct Host(pub(super) Rtnetlink);
 
 impl Host {
-    fn open(netns: &NamedNetns) -> Result<Host, LabError> {
+    pub(super) fn open(netns: &NamedNetns) -> Result<Host, LabError> {
         let mut rtnetlink = netns.netns().run(Rtnetlink::open)??;
         rtnetlink.set_up("lo")?;
         Ok(Host(rtnetlink))
@@ -142,13 +142,18 @@ impl Host {
         Ok(self.0.add_address(device, net(address)?)?)
     }
 
-    fn on_link(&mut self, destination: &str, device: &str) -> Result<(), LabError> {
+    pub(super) fn on_link(&mut self, destination: &str, device: &str) -> Result<(), LabError> {
         Ok(self
             .0
             .add_route(&Route::to(net(destination)?).dev(device))?)
     }
 
-    fn via(&mut self, destination: &str, gateway: &str, device: &str) -> Result<(), LabError> {
+    pub(super) fn via(
+        &mut self,
+        destination: &str,
+        gateway: &str,
+        device: &str,
+    ) -> Result<(), LabError> {
         let route = Route::to(net(destination)?)
             .via(parse_ip(gateway)?)
             .dev(device);

@@ -9,6 +9,7 @@
 //! Each box is a network namespace. Every pod address answers, whether an object names it or not.
 //! Addresses are those that the recorded outcomes were made with; both families are there.
 
+mod additions;
 mod layout;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use fairlead_kernel::netns::{self, NamedNetns, Netns};
 
+pub use additions::Place;
 pub(crate) use layout::{NODE_V4, NODE_V6, is_local_pod, outside, outside_allowed};
 
 use crate::{Client, LabError};
