@@ -8,6 +8,7 @@ pub mod error;
 pub mod fault;
 pub mod features;
 pub mod link;
+pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

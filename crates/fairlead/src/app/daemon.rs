@@ -18,6 +18,7 @@ use fairlead_core::model::Model;
 use fairlead_core::report::{Contested, Report};
 use fairlead_core::schedule::Schedule;
 use fairlead_kernel::link::AddressMonitor;
+use fairlead_kernel::memory;
 use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_source::manifests::Manifests;
 
@@ -178,6 +179,9 @@ impl Daemon {
                 self.schedule.succeeded(ended);
                 self.metrics.synced(&synced.report, ended - now);
                 self.note(&synced.report);
+                if synced.report.full {
+                    memory::give_back();
+                }
                 self.health.synced(Ok(()));
                 let sweep = self.sweep(synced);
                 if !sweep.suspects.is_empty() && self.sweeper.send(sweep).is_err() {
