@@ -179,7 +179,7 @@ fn service(index: u32, features: Features) -> Value {
 }
 
 fn mix(service: &mut Value, index: u32) {
-    let node_port = NODE_PORTS + index / 10 * 3;
+    let node_port = NODE_PORTS + index / 10 * 4;
     let load_balancer_ip = nth(Ipv4Addr::new(192, 168, 0, 0), index);
     match index % 10 {
         0 => {
@@ -197,6 +197,7 @@ fn mix(service: &mut Value, index: u32) {
         3 => {
             expose(service, "LoadBalancer", node_port + 2);
             service["spec"]["externalTrafficPolicy"] = json!("Local");
+            service["spec"]["healthCheckNodePort"] = json!(node_port + 3);
             service["status"]["loadBalancer"]["ingress"] = json!([{ "ip": load_balancer_ip }]);
         }
         _ => {}

@@ -228,6 +228,7 @@ fn copied(
     service.cluster_ip = ip.to_string();
     service.cluster_ips = vec![ip.to_string()];
     service.ingress.clear();
+    service.health_check_node_port = 0;
     service.ports.iter_mut().for_each(|port| port.node_port = 0);
     let mut slice = slice.clone();
     slice.name = name.clone();
