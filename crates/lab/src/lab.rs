@@ -13,7 +13,7 @@ use fairlead_kernel::netns::Netns;
 
 use crate::LabError;
 use crate::client::Client;
-use crate::network::Network;
+use crate::network::{self, Network};
 use crate::outcome::Outcomes;
 use crate::pod::{PORTS, Pods};
 use crate::probe::Series;
@@ -44,6 +44,16 @@ impl Lab {
         // On the node itself too: pods of the host network have its addresses.
         let homes = [network.local_pods(), network.world(), network.node()];
         pods.push(Pods::start(&homes, ports)?);
+        Ok(())
+    }
+
+    /// Lets one pod answer over SCTP too. `EPROTONOSUPPORT` where the kernel has none.
+    pub fn answer_sctp(&mut self, pod: SocketAddr) -> Result<(), LabError> {
+        let home = match network::is_local_pod(pod.ip()) {
+            true => self.network.local_pods(),
+            false => self.network.world(),
+        };
+        self.pods.push(Pods::start_sctp(home, pod)?);
         Ok(())
     }
 

@@ -17,12 +17,15 @@
 //! [`questions`] turns objects into everything worth asking about them, and [`conformance`]
 //! compares the answers with what was recorded of kube-proxy.
 //!
+//! A [`Machine`] runs any of it on another kernel.
+//!
 //! All of it lives in namespaces of its own and goes with its value. It needs root, or a private
 //! root: see [`privilege::obtain`].
 
 mod client;
 mod error;
 mod lab;
+mod machine;
 mod network;
 mod pod;
 mod probe;
@@ -35,6 +38,7 @@ pub mod questions;
 pub use client::Client;
 pub use error::LabError;
 pub use lab::Lab;
+pub use machine::{Machine, MachineError};
 pub use network::{Network, Place};
 pub use outcome::{Failure, Outcome, Outcomes, Source};
 pub use pod::{PORTS, Pods};

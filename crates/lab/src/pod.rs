@@ -1,10 +1,10 @@
 //! Pods: servers that answer with who they are.
 //!
-//! Every address of a namespace is a pod that answers over TCP and UDP with
-//! `<address that was asked> <port> <address that asked>`.
+//! Every address of a namespace is a pod that answers over TCP and UDP, and those that are told to
+//! over SCTP, with `<address that was asked> <port> <address that asked>`.
 
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::thread::{self, JoinHandle};
 
@@ -18,7 +18,7 @@ use nix::sys::socket::sockopt::Ipv6RecvPacketInfo;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt,
 };
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// The ports that the pods of a lab answer on.
 pub const PORTS: [u16; 5] = [8080, 8081, 8443, 9376, 5353];
@@ -42,6 +42,21 @@ impl Pods {
             // A socket stays in the namespace it was made in, whoever uses it.
             servers.extend(netns.run(|| listen(ports))??);
         }
+        Pods::answer(servers)
+    }
+
+    /// Starts to answer over SCTP at one address of a namespace. `EPROTONOSUPPORT` if the kernel
+    /// has no SCTP.
+    ///
+    /// No socket can be for all addresses as those of TCP and UDP are: one of SCTP tells its peer
+    /// which addresses it has, and of those that are a host's by a route alone it does not know.
+    pub fn start_sctp(netns: &Netns, at: SocketAddr) -> Result<Pods, CallError> {
+        let listener = netns.run(|| listen_stream(at, Protocol::SCTP))?;
+        let failed = |error| CallError::from_io("bind", format!("SCTP {at}"), &error);
+        Pods::answer(vec![Server::Stream(listener.map_err(failed)?, at.port())])
+    }
+
+    fn answer(servers: Vec<Server>) -> Result<Pods, CallError> {
         let (stopped, stop) =
             io::pipe().map_err(|error| CallError::from_io("pipe", "stop", &error))?;
         let thread = thread::Builder::new()
@@ -67,14 +82,15 @@ impl Drop for Pods {
 
 /// A socket that does not block, open to both families.
 enum Server {
-    Tcp(TcpListener, u16),
+    /// TCP, or SCTP in the style of TCP (RFC 6458 section 4).
+    Stream(TcpListener, u16),
     Udp(UdpSocket, u16),
 }
 
 impl AsFd for Server {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self {
-            Server::Tcp(listener, _) => listener.as_fd(),
+            Server::Stream(listener, _) => listener.as_fd(),
             Server::Udp(socket, _) => socket.as_fd(),
         }
     }
@@ -83,32 +99,37 @@ impl AsFd for Server {
 fn listen(ports: &[u16]) -> Result<Vec<Server>, CallError> {
     let mut servers = Vec::new();
     for &port in ports {
-        let failed = |error: io::Error| CallError::from_io("bind", format!("[::]:{port}"), &error);
-        servers.push(Server::Tcp(listen_tcp(port).map_err(failed)?, port));
-        servers.push(Server::Udp(listen_udp(port).map_err(failed)?, port));
+        let at = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let failed = |error: io::Error| CallError::from_io("bind", at.to_string(), &error);
+        let listener = listen_stream(at, Protocol::TCP).map_err(failed)?;
+        servers.push(Server::Stream(listener, port));
+        servers.push(Server::Udp(listen_udp(at).map_err(failed)?, port));
     }
     Ok(servers)
 }
 
-fn listen_tcp(port: u16) -> io::Result<TcpListener> {
-    let socket = bound(port, Type::STREAM)?;
+fn listen_stream(at: SocketAddr, protocol: Protocol) -> io::Result<TcpListener> {
+    let socket = bound(at, Type::STREAM, protocol)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-fn listen_udp(port: u16) -> io::Result<UdpSocket> {
-    let socket = bound(port, Type::DGRAM)?;
-    // To answer from the address that was asked, even if it is this host's by a route alone.
+fn listen_udp(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = bound(at, Type::DGRAM, Protocol::UDP)?;
+    // To answer from the address that was asked.
     setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
-    socket.set_freebind_v6(true)?;
     Ok(socket.into())
 }
 
-fn bound(port: u16, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV6, kind, None)?;
-    socket.set_only_v6(false)?;
+fn bound(at: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(at), kind, Some(protocol))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(false)?;
+        // An address may be this host's by a route alone. IPv4 does not mind.
+        socket.set_freebind_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0).into())?;
+    socket.bind(&at.into())?;
     Ok(socket)
 }
 
@@ -137,7 +158,7 @@ fn serve(servers: &[Server], stopped: &PipeReader) {
 /// Answers whoever is waiting. A client that went away meanwhile gets no answer.
 fn answer_all(server: &Server) {
     match server {
-        Server::Tcp(listener, port) => {
+        Server::Stream(listener, port) => {
             while let Ok((mut stream, peer)) = listener.accept() {
                 if let Ok(own) = stream.local_addr() {
                     let _ = stream.write_all(answer(own.ip(), *port, peer.ip()).as_bytes());

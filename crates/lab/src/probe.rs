@@ -121,6 +121,10 @@ fn exchange(
     };
     let number = i32::from(protocol.number()).into();
     let mut socket = Socket::new(Domain::for_address(to), kind, Some(number))?;
+    let source = match (source, protocol) {
+        (None, Protocol::Sctp) => Some(kernels_choice(to)?),
+        _ => source,
+    };
     if let Some(source) = source {
         if source.is_ipv6() {
             // Local pods have their addresses by a route alone.
@@ -138,6 +142,16 @@ fn exchange(
     let length = socket.read(&mut text)?;
     text.truncate(length);
     Ok((own, text))
+}
+
+/// The source address that the kernel chooses. A socket of SCTP that is bound to none offers its
+/// peer all that the host has, and does not say which one it uses.
+fn kernels_choice(to: SocketAddr) -> io::Result<IpAddr> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
+    socket.connect(&to.into())?;
+    let own = socket.local_addr()?.as_socket();
+    own.map(|own| own.ip())
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Reads `address port peer`, what pods answer.

@@ -15,17 +15,18 @@
 //! # Ok::<(), fairlead_lab::MachineError>(())
 //! ```
 
+mod exchange;
+
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use tempfile::TempDir;
 use thiserror::Error;
+
+use exchange::Exchange;
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -104,21 +105,18 @@ impl Machine {
     pub fn run(&self, command: &Command, limit: Duration) -> Result<Output, MachineError> {
         let exchange = Exchange::with(command)?;
         let qemu = self
-            .qemu(exchange.0.path(), limit)
+            .qemu(exchange.folder(), limit)
             .stdin(Stdio::null())
             .output()
             .map_err(MachineError::Start)?;
-        match exchange.output()? {
-            Some(output) => Ok(output),
-            None if qemu.status.code() == Some(TIMED_OUT) => Err(MachineError::TimedOut {
-                limit,
-                said: exchange.said(&qemu),
-            }),
-            None => Err(MachineError::Died {
-                status: qemu.status,
-                said: exchange.said(&qemu),
-            }),
+        if let Some(output) = exchange.output()? {
+            return Ok(output);
         }
+        let said = exchange.said(&qemu)?;
+        Err(match qemu.status {
+            status if status.code() == Some(TIMED_OUT) => MachineError::TimedOut { limit, said },
+            status => MachineError::Died { status, said },
+        })
     }
 
     /// QEMU, with the console as its standard output. The limit is kept by a process besides this
@@ -160,13 +158,40 @@ impl Machine {
     }
 }
 
-/// A folder of the host, as QEMU is told of it. Its options are separated by commas, which double
-/// where they do not separate.
+/// A folder of the host, as QEMU is told of it. Commas separate its options; doubled they do not.
 fn share(tag: &str, folder: &Path, access: &str) -> OsString {
     let options = format!("local,mount_tag={tag},security_model=none,multidevs=remap,{access}");
     let mut share = OsString::from(options);
     share.push(",path=");
-    let path = folder.as_os_str().as_bytes();
-    share.push(OsStr::from_bytes(&doubled(path, b',')));
+    let parts: Vec<&[u8]> = folder
+        .as_os_str()
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .collect();
+    share.push(OsStr::from_bytes(&parts.join(&b",,"[..])));
     share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_in_a_path_is_no_end_of_it() {
+        assert_eq!(
+            share("host", Path::new("/a,b/c"), "readonly=on"),
+            "local,mount_tag=host,security_model=none,multidevs=remap,readonly=on,path=/a,,b/c"
+        );
+    }
+
+    #[test]
+    fn a_machine_that_is_not_there_says_how_to_get_it() {
+        let error = Machine::find(Path::new("/nonexistent"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "/nonexistent/kernel is not there: `scripts/vm-setup` gets what a machine needs"
+        );
+    }
 }
