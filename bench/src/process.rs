@@ -19,8 +19,10 @@ const HEALTHZ: &str = "127.0.0.1:10256";
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How often to look whether it does.
 const PAUSE: Duration = Duration::from_millis(2);
-/// On a loopback device whoever answers does so at once.
-const ANSWER: Duration = Duration::from_millis(5);
+/// How long to wait for an answer before the rules are there: on a loopback device it comes at once.
+const SHORT: Duration = Duration::from_millis(5);
+/// How long to wait for an answer that has to come.
+const LONG: Duration = Duration::from_secs(5);
 /// What is left to do when the process serves: to give memory back.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How many connections are timed.
@@ -48,7 +50,7 @@ pub(crate) fn measure(cluster: Cluster, manifests: &Path) -> anyhow::Result<Foot
     let pods = TcpListener::bind(("0.0.0.0", cluster::POD_PORT))?;
     let mut daemon = Daemon::start(manifests)?;
     let service = cluster.last_service();
-    let first_answer = daemon.wait_until(|| connect(service, &pods).is_ok())?;
+    let first_answer = daemon.wait_until(|| connect(service, SHORT, &pods).is_ok())?;
     let healthy = daemon.wait_until(is_healthy)?;
     thread::sleep(SETTLING);
     Ok(Footprint {
@@ -142,15 +144,15 @@ fn is_healthy() -> bool {
 fn connection(to: SocketAddr, pods: &TcpListener) -> anyhow::Result<Duration> {
     let mut durations = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        durations.push(connect(to, pods)?);
+        durations.push(connect(to, LONG, pods)?);
     }
     durations.sort();
     Ok(durations[CONNECTIONS / 2])
 }
 
 /// Connects, and takes the connection on the pod's side so that the next has room.
-fn connect(to: SocketAddr, pods: &TcpListener) -> anyhow::Result<Duration> {
-    let (_client, took) = timed(|| Ok(TcpStream::connect_timeout(&to, ANSWER)?))?;
+fn connect(to: SocketAddr, patience: Duration, pods: &TcpListener) -> anyhow::Result<Duration> {
+    let (_client, took) = timed(|| Ok(TcpStream::connect_timeout(&to, patience)?))?;
     pods.accept()?;
     Ok(took)
 }
