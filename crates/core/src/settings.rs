@@ -120,7 +120,8 @@ impl NodePortAddresses {
     /// Resolves the setting for a family, given the node and the addresses the host has now.
     ///
     /// As in kube-proxy, a setting that leaves nothing for the family (the node has no address
-    /// of it, or only networks of the other family are given) means every address.
+    /// of it, or only networks of the other family are given) means every address. The word
+    /// `localhost` is never nothing: alone it means loopback and no other address.
     pub fn scope(&self, family: Family, node: &NodeView, host: &[IpAddr]) -> NodePortScope {
         let ours = || {
             self.networks
