@@ -9,7 +9,6 @@ mod signals;
 mod sweeper;
 
 use std::io::IsTerminal;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +54,6 @@ pub(crate) fn log(verbosity: u8) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
         // Colours are for people; a log file has no use for them.
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
