@@ -150,22 +150,24 @@ fn serve(servers: &[Server], stopped: &PipeReader) {
             return;
         }
         for (server, _) in servers.iter().zip(&waiting).filter(|(_, fd)| ready(fd)) {
-            answer_all(server);
+            answer_one(server);
         }
     }
 }
 
-/// Answers whoever is waiting. A client that went away meanwhile gets no answer.
-fn answer_all(server: &Server) {
+/// Answers one that is waiting, and no more: clients that come back at once would keep the others
+/// waiting for ever. One that went away meanwhile gets no answer.
+fn answer_one(server: &Server) {
     match server {
         Server::Stream(listener, port) => {
-            while let Ok((mut stream, peer)) = listener.accept() {
-                if let Ok(own) = stream.local_addr() {
-                    let _ = stream.write_all(answer(own.ip(), *port, peer.ip()).as_bytes());
-                }
+            if let Ok((mut stream, peer)) = listener.accept()
+                && let Ok(own) = stream.local_addr()
+            {
+                let _ = stream.write_all(answer(own.ip(), *port, peer.ip()).as_bytes());
             }
         }
-        Server::Udp(socket, port) => while answer_datagram(socket, *port).is_ok() {},
+        // An ICMP error to an earlier answer, for example, says nothing of the next.
+        Server::Udp(socket, port) => drop(answer_datagram(socket, *port)),
     }
 }
 
@@ -192,15 +194,14 @@ fn answer_datagram(socket: &UdpSocket, port: u16) -> nix::Result<()> {
         ipi6_addr: asked,
         ipi6_ifindex: 0,
     };
-    let sent = sendmsg(
+    sendmsg(
         socket.as_raw_fd(),
         &[IoSlice::new(text.as_bytes())],
         &[ControlMessage::Ipv6PacketInfo(&from)],
         MsgFlags::empty(),
         Some(&peer),
-    );
-    // An ICMP error to an earlier answer, for example, must not end the loop.
-    sent.map(drop).or(Ok(()))
+    )
+    .map(drop)
 }
 
 /// Written at once, for clients read once.
