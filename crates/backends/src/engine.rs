@@ -236,7 +236,7 @@ impl<'a> Round<'a> {
     }
 
     fn apply(&mut self, nft: &mut impl Nft, batches: &[Batch]) -> Result<(), CommitError> {
-        self.synced.report.operations = batches.iter().map(|batch| batch.ops.len()).sum();
+        self.synced.report.operations = batches.iter().map(Batch::operations).sum();
         if batches.is_empty() {
             return Ok(());
         }

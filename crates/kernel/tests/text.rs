@@ -7,7 +7,7 @@ use std::slice;
 
 use fairlead_kernel::netns::Netns;
 use fairlead_kernel::nft::handle::Nft;
-use fairlead_kernel::nft::ruleset::{Batch, Bytes, Family, Op};
+use fairlead_kernel::nft::ruleset::{Batch, Bytes, Element, Family, Op};
 use fairlead_kernel::nft::schema::Schema;
 use fairlead_kernel::nft::socket::NftSocket;
 use fairlead_kernel::nft::{json, text};
@@ -101,11 +101,10 @@ fn removals_are_commands_too() {
     let schema = Schema::of(&batch);
     let name = |name: &str| name.into();
     let range = batch.ops.iter().find_map(|op| match op {
-        Op::AddElement { set, element } if *set == "source-ranges" => Some(Op::DeleteElement {
-            set,
-            key: element.key,
-            key_end: element.key_end,
-        }),
+        Op::AddElements { set, elements } if *set == "source-ranges" => {
+            let elements = elements.clone();
+            Some(Op::DeleteElements { set, elements })
+        }
         _ => None,
     });
     let removals = [
@@ -138,29 +137,28 @@ fn one_operation_reads_as_nft_would_say_it() {
     let add = batch
         .ops
         .iter()
-        .find(|op| matches!(op, Op::AddElement { set, .. } if *set == "services"));
+        .find(|op| matches!(op, Op::AddElements { set, .. } if *set == "services"));
     assert_eq!(
         text::op(&schema, add.unwrap()),
         "add element ip fairlead services { 192.0.2.2 . tcp . 80 \
          comment \"default/nginx:http\" : goto lb-3 }"
     );
-    let delete = Op::DeleteElement {
-        set: "endpoints",
-        key: port_key([192, 0, 2, 2].into(), ruleset::TCP, 80).number(256),
-        key_end: None,
+    let key = port_key([192, 0, 2, 2].into(), ruleset::TCP, 80);
+    let delete = |set, keys: &[Bytes]| Op::DeleteElements {
+        set,
+        elements: keys.iter().copied().map(Element::new).collect(),
     };
     assert_eq!(
-        text::op(&schema, &delete),
-        "delete element ip fairlead endpoints { 192.0.2.2 . tcp . 80 . 256 }"
+        text::op(
+            &schema,
+            &delete("endpoints", &[key.number(256), key.number(7)])
+        ),
+        "delete element ip fairlead endpoints \
+         { 192.0.2.2 . tcp . 80 . 256, 192.0.2.2 . tcp . 80 . 7 }"
     );
     let unknown = Schema::new(table(Family::Ip), []);
-    let delete = Op::DeleteElement {
-        set: "hairpin",
-        key: port_key([192, 0, 2, 2].into(), ruleset::TCP, 80),
-        key_end: None,
-    };
     assert_eq!(
-        text::op(&unknown, &delete),
+        text::op(&unknown, &delete("hairpin", &[key])),
         "delete element ip fairlead hairpin { 0xc00002020600000000500000 }"
     );
 }

@@ -72,12 +72,7 @@ impl ElementChanges {
         for (key, before) in std::mem::take(&mut self.before) {
             let now = wanted.get(&key).copied().unwrap_or(0);
             let (family, set, bytes) = key;
-            let element = Element {
-                key: bytes,
-                key_end: None,
-                data: None,
-                comment: None,
-            };
+            let element = Element::new(bytes);
             match (before, now) {
                 (0, 1..) => self.add(family, set, element),
                 (1.., 0) => self.remove(family, set, element),
@@ -115,22 +110,11 @@ impl ElementChanges {
 
     /// Takes the operations of a family out: all removals, then all additions, set by set.
     pub(super) fn take_ops(&mut self, family: Family) -> Vec<Op> {
-        let remove = |set| {
-            move |e: Element| Op::DeleteElement {
-                set,
-                key: e.key,
-                key_end: e.key_end,
-            }
-        };
-        let add = |set| move |element| Op::AddElement { set, element };
-        let mut ops = Vec::new();
-        for (set, elements) in take_family(&mut self.removed, family) {
-            ops.extend(elements.into_iter().map(remove(set)));
-        }
-        for (set, elements) in take_family(&mut self.added, family) {
-            ops.extend(elements.into_iter().map(add(set)));
-        }
-        ops
+        let removed = take_family(&mut self.removed, family);
+        let removed = removed.map(|(set, elements)| Op::DeleteElements { set, elements });
+        let added = take_family(&mut self.added, family);
+        let added = added.map(|(set, elements)| Op::AddElements { set, elements });
+        removed.chain(added).collect()
     }
 
     fn count(&mut self, wanted: &mut Wanted, key: (Family, SetName, Bytes), by: i32) {
@@ -158,8 +142,7 @@ type BySet = BTreeMap<(Family, SetName), Vec<Element>>;
 fn take_family(all: &mut BySet, family: Family) -> impl Iterator<Item = (SetName, Vec<Element>)> {
     all.extract_if(.., move |(of, _), _| *of == family)
         .map(|((_, set), elements)| (set, elements))
-        .collect::<Vec<_>>()
-        .into_iter()
+        .filter(|(_, elements)| !elements.is_empty())
 }
 
 fn each(group: &[PortState], mut take: impl FnMut(Family, SetName, Element)) {

@@ -87,19 +87,11 @@ impl Frame {
 
     /// The elements: where node ports answer, and where cluster IPs come from.
     pub fn elements(&self) -> Vec<(SetName, Element)> {
-        let element = |key, key_end| Element {
-            key,
-            key_end,
-            data: None,
-            comment: None,
-        };
-        let single = |ip: &IpAddr| (NODEPORT_IPS, element(Bytes::new().address(*ip), None));
+        let single = |ip: &IpAddr| (NODEPORT_IPS, Element::new(Bytes::new().address(*ip)));
         let range = |net: &IpNet| {
-            let (first, last) = (
-                Bytes::new().address(net.network()),
-                Bytes::new().address(net.broadcast()),
-            );
-            (SERVICE_CIDRS, element(first, Some(last)))
+            let end = |address| Bytes::new().address(address);
+            let range = Element::range(end(net.network()), end(net.broadcast()));
+            (SERVICE_CIDRS, range)
         };
         self.node_ports
             .addresses

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use fairlead_core::address::Protocol;
 use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
-use fairlead_kernel::nft::ruleset::{self, Bytes, Data, Element, SetName, Verdict};
+use fairlead_kernel::nft::ruleset::{self, Bytes, Data, Element, SetName, Value, Verdict};
 
 use super::chains::{DispatchChain, Sticky};
 use super::frame::REJECT;
@@ -26,7 +26,7 @@ pub(super) fn rows(port: &PortState, take: &mut impl FnMut(SetName, Element)) {
         Vec::new()
     };
     for target in &port.hairpin {
-        take(HAIRPIN, plain(hairpin(*target, port.name.protocol)));
+        take(HAIRPIN, Element::new(hairpin(*target, port.name.protocol)));
     }
     for state in &port.destinations {
         let mut destination = DestinationRows {
@@ -54,7 +54,7 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
     /// Cluster IPs, and who may use a load balancer's address.
     fn membership(&mut self) {
         if let Some(ip) = self.state.cluster_ip {
-            self.give(CLUSTER_IPS, plain(Bytes::new().address(ip)));
+            self.give(CLUSTER_IPS, Element::new(Bytes::new().address(ip)));
         }
         let Some(sources) = &self.state.sources else {
             return;
@@ -103,7 +103,7 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
         for (slot, target) in self.port.layout.targets().iter().enumerate() {
             let key = self.key().number(slot as u32);
             if is_sticky {
-                let pin = Bytes::new().address(self.pins[slot]);
+                let pin = Value::new().address(self.pins[slot]);
                 self.give(self.maps().choices, valued(key, pin));
             } else {
                 self.give(self.maps().endpoints, valued(key, value(*target)));
@@ -147,10 +147,9 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
 
     fn named(&self, key: Bytes, data: Option<Data>) -> Element {
         Element {
-            key,
-            key_end: None,
             data,
             comment: Some(Arc::clone(self.comment)),
+            ..Element::new(key)
         }
     }
 }
@@ -174,36 +173,19 @@ fn hairpin(target: Target, protocol: Protocol) -> Bytes {
 
 /// A range of a concatenation: only its last field spans more than one value.
 fn source_range(destination: Bytes, net: &IpNet) -> Element {
-    let (first, last) = (
+    Element::range(
         destination.address(net.network()),
         destination.address(net.broadcast()),
-    );
-    Element {
-        key: first,
-        key_end: Some(last),
-        data: None,
-        comment: None,
-    }
+    )
 }
 
-fn value(target: Target) -> Bytes {
-    Bytes::new().address(target.address).port(target.port)
+fn value(target: Target) -> Value {
+    Value::new().address(target.address).port(target.port)
 }
 
-fn valued(key: Bytes, value: Bytes) -> Element {
+fn valued(key: Bytes, value: Value) -> Element {
     Element {
-        key,
-        key_end: None,
         data: Some(Data::Value(value)),
-        comment: None,
-    }
-}
-
-fn plain(key: Bytes) -> Element {
-    Element {
-        key,
-        key_end: None,
-        data: None,
-        comment: None,
+        ..Element::new(key)
     }
 }

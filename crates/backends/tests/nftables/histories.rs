@@ -8,7 +8,7 @@ use fairlead_core::api::{Change, Kind};
 use fairlead_kernel::fault::seeded;
 use fairlead_kernel::nft::fake::FakeNft;
 use fairlead_kernel::nft::handle::Nft;
-use fairlead_kernel::nft::ruleset::{Batch, Op};
+use fairlead_kernel::nft::ruleset::{Batch, Element, Op};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ proptest! {
         let intact = node.kernel().dump();
         let table = table(Family::V4);
         let batch = node.kernel().batch(table).unwrap();
-        let removals: Vec<_> = batch.ops.iter().filter_map(opposite).collect();
+        let removals: Vec<_> = batch.ops.iter().flat_map(opposites).collect();
         let op = removals[spoil.index(removals.len())].clone();
         let spoiled = Batch { table, ops: vec![op] };
         // Some removals are refused, for others refer to what they remove: then all is well.
@@ -80,22 +80,23 @@ fn difference(left: &str, right: &str) -> String {
         .lines()
         .for_each(|line| *lines.entry(line).or_default() -= 1);
     let differing = lines.into_iter().filter(|(_, count)| *count != 0);
-    differing
-        .map(|(line, count)| format!("{count:+} {line}\n"))
-        .collect()
+    let marked = differing.map(|(line, count)| format!("{count:+} {line}"));
+    marked.collect::<Vec<_>>().join("\n")
 }
 
 /// What someone else could do to us.
-fn opposite(op: &Op) -> Option<Op> {
-    Some(match op {
-        Op::AddTable { .. } => Op::DeleteTable,
-        Op::AddChain(chain) => Op::FlushChain(chain.name.clone()),
-        Op::AddSet(set) if !set.dynamic => Op::FlushSet(set.name),
-        Op::AddElement { set, element } => Op::DeleteElement {
-            set,
-            key: element.key,
-            key_end: element.key_end,
-        },
-        _ => return None,
-    })
+fn opposites(op: &Op) -> Vec<Op> {
+    match op {
+        Op::AddTable { .. } => vec![Op::DeleteTable],
+        Op::AddChain(chain) => vec![Op::FlushChain(chain.name.clone())],
+        Op::AddSet(set) if !set.dynamic => vec![Op::FlushSet(set.name)],
+        Op::AddElements { set, elements } => {
+            let removal = |element: &Element| Op::DeleteElements {
+                set,
+                elements: vec![element.clone()],
+            };
+            elements.iter().map(removal).collect()
+        }
+        _ => Vec::new(),
+    }
 }

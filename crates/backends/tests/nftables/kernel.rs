@@ -13,7 +13,7 @@ use fairlead_core::report::Report;
 use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings};
 use fairlead_kernel::fault::{Call, Fault, Faulty};
 use fairlead_kernel::nft::fake::FakeNft;
-use fairlead_kernel::nft::ruleset::{Data, Op, Verdict};
+use fairlead_kernel::nft::ruleset::{Data, Element, Op, Verdict};
 
 use crate::build::HERE;
 
@@ -106,30 +106,38 @@ fn table_meaning(kernel: &FakeNft, family: Family) -> Option<String> {
     let mut batch = kernel.batch(table(family))?;
     let mut slots: BTreeMap<Vec<u8>, BTreeMap<u32, String>> = BTreeMap::new();
     let mut chains: Vec<(Vec<u8>, String)> = Vec::new();
-    batch.ops.retain(|op| {
-        let Op::AddElement { set, element } = op else {
-            return true;
+    for op in &mut batch.ops {
+        let Op::AddElements { set, elements } = op else {
+            continue;
         };
-        let key = element.key.as_slice();
         if SLOTTED.contains(set) {
-            let (destination, slot) = key.split_at(key.len() - 4);
-            let slot = u32::from_ne_bytes(slot.try_into().unwrap());
-            let taken = slots
-                .entry(destination.to_vec())
-                .or_default()
-                .insert(slot, format!("{:?}", element.data));
-            assert_eq!(taken, None, "slot {slot} twice");
-            return false;
+            for element in std::mem::take(elements) {
+                let key = element.key.as_slice();
+                let (destination, slot) = key.split_at(key.len() - 4);
+                let slot = u32::from_ne_bytes(slot.try_into().unwrap());
+                let taken = slots
+                    .entry(destination.to_vec())
+                    .or_default()
+                    .insert(slot, format!("{:?}", element.data));
+                assert_eq!(taken, None, "slot {slot} twice");
+            }
         }
-        if let (true, Some(Data::Verdict(Verdict::Goto(chain) | Verdict::Jump(chain)))) =
-            (DISPATCHING.contains(set), &element.data)
-        {
-            chains.push((key.to_vec(), chain.to_string()));
+        if DISPATCHING.contains(set) {
+            chains.extend(elements.iter().filter_map(dispatch));
         }
-        true
-    });
+    }
     let script = fairlead_kernel::nft::text::script(&batch);
     Some(format!("{script}{:#?}\n", pools(&slots, chains)))
+}
+
+/// A destination, and the chain it is sent to.
+fn dispatch(element: &Element) -> Option<(Vec<u8>, String)> {
+    match &element.data {
+        Some(Data::Verdict(Verdict::Goto(chain) | Verdict::Jump(chain))) => {
+            Some((element.key.as_slice().to_vec(), chain.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// The endpoints each destination's chains choose from.

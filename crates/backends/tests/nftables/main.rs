@@ -6,5 +6,6 @@ mod build;
 mod costs;
 mod histories;
 mod kernel;
+#[allow(dead_code, reason = "core's tests need more of it")]
 #[path = "../../../core/tests/random/universe.rs"]
 mod universe;

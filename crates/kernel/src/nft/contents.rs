@@ -19,7 +19,7 @@ pub(super) struct Contents<'a> {
 #[derive(Debug)]
 pub(super) struct FilledSet<'a> {
     pub(super) set: &'a Set,
-    pub(super) elements: BTreeMap<(Bytes, Option<Bytes>), &'a Element>,
+    pub(super) elements: BTreeMap<(&'a Bytes, Option<&'a Bytes>), &'a Element>,
 }
 
 /// A chain and its rules.
@@ -63,12 +63,15 @@ impl<'a> Contents<'a> {
             Op::AddSet(set) => self.add_set(set),
             Op::FlushSet(name) => self.with_set(name, |set| set.elements.clear()),
             Op::DeleteSet(name) => self.sets.retain(|set| set.set.name != *name),
-            Op::AddElement { set, element } => self.with_set(set, |set| {
-                let key = (element.key, element.key_end);
-                set.elements.entry(key).or_insert(element);
+            Op::AddElements { set, elements } => self.with_set(set, |set| {
+                for element in elements {
+                    set.elements.entry(range(element)).or_insert(element);
+                }
             }),
-            Op::DeleteElement { set, key, key_end } => self.with_set(set, |set| {
-                set.elements.remove(&(*key, *key_end));
+            Op::DeleteElements { set, elements } => self.with_set(set, |set| {
+                for element in elements {
+                    set.elements.remove(&range(element));
+                }
             }),
         }
     }
@@ -98,6 +101,10 @@ impl<'a> Contents<'a> {
             change(set);
         }
     }
+}
+
+fn range(element: &Element) -> (&Bytes, Option<&Bytes>) {
+    (&element.key, element.key_end.as_deref())
 }
 
 impl<'a> FilledSet<'a> {

@@ -1,5 +1,5 @@
-//! Writes a transaction as netlink messages: one batch of messages, one per operation, but that
-//! elements which follow each other go together, for most of a large transaction is elements.
+//! Writes a transaction as netlink messages: one per operation, but of elements, which most of a
+//! large transaction is, as many as fit.
 
 mod element;
 mod expression;
@@ -8,7 +8,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-use super::ruleset::{Batch, Chain, ChainKind, Hook, Op, TableId};
+use super::ruleset::{Batch, Chain, ChainKind, Element, Hook, Op, TableId};
 use super::{userdata, wire};
 use crate::netlink::{Attribute, Builder, Messages};
 
@@ -35,8 +35,9 @@ pub(super) struct Transaction {
 struct Origin {
     batch: usize,
     op: usize,
-    /// How many operations, one after the other, the message is of.
-    ops: usize,
+    /// The first of the operation's elements in the message, and how many more there are; `None`
+    /// when it is of no elements.
+    elements: Option<(usize, usize)>,
     /// Where in the buffer the message starts.
     start: usize,
 }
@@ -62,11 +63,15 @@ impl Transaction {
         let Some(origin) = self.origins.get(index) else {
             return Subject::Other;
         };
-        let message = self.as_slice().get(origin.start..).unwrap_or_default();
-        let before = offset.map_or(0, |offset| elements_before(message, offset as usize));
+        let element = origin.elements.map(|(first, more)| {
+            let message = self.as_slice().get(origin.start..).unwrap_or_default();
+            let before = offset.map_or(0, |offset| elements_before(message, offset as usize));
+            first + before.min(more)
+        });
         Subject::Operation {
             batch: origin.batch,
-            op: origin.op + before.min(origin.ops - 1),
+            op: origin.op,
+            element,
         }
     }
 }
@@ -82,6 +87,9 @@ pub(super) enum Subject {
         batch: usize,
         /// Its index in the batch.
         op: usize,
+        /// The index of its element, if it has any: of the first in the message when the offset
+        /// does not say which.
+        element: Option<usize>,
     },
     /// Something else.
     Other,
@@ -99,15 +107,14 @@ pub(super) fn encode(batches: &[Batch], first_sequence: u32) -> Transaction {
     };
     encoder.boundary(wire::NFNL_MSG_BATCH_BEGIN, 0);
     for (index, batch) in batches.iter().enumerate() {
-        let mut at = 0;
-        while at < batch.ops.len() {
-            at += OpWriter {
+        for (at, op) in batch.ops.iter().enumerate() {
+            let mut writer = OpWriter {
                 encoder: &mut encoder,
                 table: batch.table,
                 batch: index,
                 op: at,
-            }
-            .write(&batch.ops[at..]);
+            };
+            writer.write(op);
         }
     }
     encoder.finish()
@@ -115,12 +122,14 @@ pub(super) fn encode(batches: &[Batch], first_sequence: u32) -> Transaction {
 
 /// Enough for most operations of their kind; the buffer grows when it is not.
 fn estimated_size(op: &Op) -> usize {
+    let size = |element: &Element| {
+        let comment = element.comment.as_ref().map_or(0, |text| 8 + text.len());
+        ELEMENT + element.key.as_slice().len() + comment
+    };
     match op {
-        Op::AddElement { element, .. } => {
-            let comment = element.comment.as_ref().map_or(0, |text| 8 + text.len());
-            ELEMENT + element.key.as_slice().len() + comment
+        Op::AddElements { elements, .. } | Op::DeleteElements { elements, .. } => {
+            512 + elements.iter().map(size).sum::<usize>()
         }
-        Op::DeleteElement { key, .. } => ELEMENT + key.as_slice().len(),
         _ => 512,
     }
 }
@@ -166,22 +175,7 @@ struct OpWriter<'a> {
 }
 
 impl OpWriter<'_> {
-    /// Writes the first operation, and more when they fit the same message. Returns how many.
-    fn write(&mut self, ops: &[Op]) -> usize {
-        match ops {
-            [Op::AddElement { set, .. }, ..] => {
-                return self.elements(wire::NFT_MSG_NEWSETELEM, set, ops);
-            }
-            [Op::DeleteElement { set, .. }, ..] => {
-                return self.elements(wire::NFT_MSG_DELSETELEM, set, ops);
-            }
-            [op, ..] => self.write_one(op),
-            [] => {}
-        }
-        1
-    }
-
-    fn write_one(&mut self, op: &Op) {
+    fn write(&mut self, op: &Op) {
         match op {
             Op::AddTable { comment } => self.message(wire::NFT_MSG_NEWTABLE, |body| {
                 comment_of(body, wire::NFTA_TABLE_USERDATA, Some(comment));
@@ -205,7 +199,12 @@ impl OpWriter<'_> {
             Op::FlushSet(set) => self.message(wire::NFT_MSG_DELSETELEM, |body| {
                 body.string(wire::NFTA_SET_ELEM_LIST_SET, set);
             }),
-            Op::AddElement { .. } | Op::DeleteElement { .. } => {}
+            Op::AddElements { set, elements } => {
+                self.elements(wire::NFT_MSG_NEWSETELEM, set, elements);
+            }
+            Op::DeleteElements { set, elements } => {
+                self.elements(wire::NFT_MSG_DELSETELEM, set, elements);
+            }
         }
     }
 
@@ -220,7 +219,7 @@ impl OpWriter<'_> {
         origins.push(Origin {
             batch: self.batch,
             op: self.op,
-            ops: 1,
+            elements: None,
             start: builder.len(),
         });
         let sequence = first_sequence.wrapping_add(origins.len() as u32);
@@ -290,7 +289,7 @@ pub(super) fn kind_name(kind: ChainKind) -> &'static str {
     }
 }
 
-/// How many operations' elements the message has before the one that `offset` points into.
+/// How many of our elements the message has before the one that `offset` points into.
 fn elements_before(message: &[u8], offset: usize) -> usize {
     let position = |element: &Attribute<'_>| {
         element.payload.as_ptr().addr() - message.as_ptr().addr() - ATTRIBUTE_HEADER

@@ -41,10 +41,12 @@ pub enum CommitError {
 pub struct Refusal {
     /// The index of the batch in the commit.
     pub batch: usize,
-    /// The index in the batch of the operation, or of the first of those that went to the
-    /// kernel in the same message.
+    /// The index of the operation in the batch.
     pub op: usize,
-    /// The operation in `nft`'s words, shortened.
+    /// The index of the element in the operation, if it has any: when the kernel did not say
+    /// which, of the first that went to it in the same message.
+    pub element: Option<usize>,
+    /// The operation in `nft`'s words, with this element alone, shortened.
     pub what: String,
     /// The error number (errno(3)).
     pub errno: i32,

@@ -1,5 +1,6 @@
 //! nf_tables: the language ([`ruleset`], [`rule`]), and what speaks it.
 
+mod bytes;
 mod contents;
 mod encode;
 pub mod fake;

@@ -4,9 +4,9 @@
 //! JSON, or given to the fake. Concatenated keys are laid out as the kernel wants them: every
 //! field padded to four bytes (`NFT_REG32_SIZE`, linux/netfilter/nf_tables.h).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use super::bytes::{Bytes, MAX_KEY, MAX_VALUE, Value};
 use super::rule::Rule;
 
 /// The family of a table (`NFPROTO_IPV4`, `NFPROTO_IPV6`).
@@ -125,102 +125,6 @@ pub struct Set {
     pub comment: Option<&'static str>,
 }
 
-/// The longest key: two IPv6 addresses, a protocol and a port, or an address, a protocol, a
-/// port and an address.
-pub const MAX_KEY: usize = 40;
-
-/// The bytes of a key or of a map's data, each field padded to four bytes.
-///
-/// Addresses and ports are in network byte order, protocols one byte, numbers in the host's
-/// byte order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Bytes {
-    len: u8,
-    /// The kernel pads the fields of a concatenation, but not a field that stands alone.
-    kernel_len: u8,
-    buffer: [u8; MAX_KEY],
-}
-
-impl Bytes {
-    /// No fields yet.
-    pub fn new() -> Bytes {
-        Bytes {
-            len: 0,
-            kernel_len: 0,
-            buffer: [0; MAX_KEY],
-        }
-    }
-
-    /// Appends a field that holds an address.
-    #[must_use]
-    pub fn address(self, address: IpAddr) -> Bytes {
-        match address {
-            IpAddr::V4(v4) => self.field(&v4.octets()),
-            IpAddr::V6(v6) => self.field(&v6.octets()),
-        }
-    }
-
-    /// Appends a field that holds a protocol number.
-    #[must_use]
-    pub fn protocol(self, number: u8) -> Bytes {
-        self.field(&[number])
-    }
-
-    /// Appends a field that holds a port.
-    #[must_use]
-    pub fn port(self, port: u16) -> Bytes {
-        self.field(&port.to_be_bytes())
-    }
-
-    /// Appends a field that holds a number.
-    #[must_use]
-    pub fn number(self, number: u32) -> Bytes {
-        self.field(&number.to_ne_bytes())
-    }
-
-    /// The bytes as the kernel has them.
-    ///
-    /// # Errors
-    /// `None` when they are more than [`MAX_KEY`].
-    pub fn from_kernel(bytes: &[u8]) -> Option<Bytes> {
-        (bytes.len() <= MAX_KEY).then(|| Bytes::new().field(bytes))
-    }
-
-    /// The bytes as the kernel wants them: those of a field that stands alone are not padded.
-    pub fn as_kernel(&self) -> &[u8] {
-        &self.buffer[..usize::from(self.kernel_len)]
-    }
-
-    /// The bytes of all fields.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.buffer[..usize::from(self.len)]
-    }
-
-    fn field(mut self, value: &[u8]) -> Bytes {
-        let start = usize::from(self.len);
-        let end = start + value.len();
-        self.buffer[start..end].copy_from_slice(value);
-        self.len = end.next_multiple_of(4) as u8;
-        self.kernel_len = if start == 0 { end as u8 } else { self.len };
-        self
-    }
-}
-
-impl Default for Bytes {
-    fn default() -> Self {
-        Bytes::new()
-    }
-}
-
-impl std::fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for byte in self.as_slice() {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
 /// A verdict that a map's element gives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -238,20 +142,41 @@ pub enum Data {
     /// In a verdict map.
     Verdict(Verdict),
     /// In any other map.
-    Value(Bytes),
+    Value(Value),
 }
 
-/// An element of a set or map.
+/// An element of a set or map. Of these there are as many as all else together many times over,
+/// so they are kept small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element {
     /// The key; of an interval set the first that belongs to the range.
     pub key: Bytes,
     /// The last key that belongs to the range, in an interval set.
-    pub key_end: Option<Bytes>,
+    pub key_end: Option<Box<Bytes>>,
     /// What a map holds for it.
     pub data: Option<Data>,
     /// Shown by `nft list`. At most 127 bytes (`NFTNL_UDATA_COMMENT_MAXLEN`); longer ones are cut.
     pub comment: Option<Arc<str>>,
+}
+
+impl Element {
+    /// A key, and nothing held for it.
+    pub fn new(key: Bytes) -> Element {
+        Element {
+            key,
+            key_end: None,
+            data: None,
+            comment: None,
+        }
+    }
+
+    /// The keys from `first` to `last`, both included.
+    pub fn range(first: Bytes, last: Bytes) -> Element {
+        Element {
+            key_end: Some(Box::new(last)),
+            ..Element::new(first)
+        }
+    }
 }
 
 /// A comment as the kernel will give it back: cut where an element's comment ends.
@@ -288,21 +213,19 @@ pub enum Op {
     DeleteSet(SetName),
     /// Removes all elements of a set or map.
     FlushSet(SetName),
-    /// Adds an element. Refused when the key is there with other data.
-    AddElement {
+    /// Adds elements. Refused when a key is there with other data.
+    AddElements {
         /// The set or map.
         set: SetName,
-        /// The element.
-        element: Element,
+        /// The elements.
+        elements: Vec<Element>,
     },
-    /// Removes an element. Refused when there is none with this key.
-    DeleteElement {
+    /// Removes elements. Refused when there is none with a key.
+    DeleteElements {
         /// The set or map.
         set: SetName,
-        /// Its key.
-        key: Bytes,
-        /// The end of its range, in an interval set.
-        key_end: Option<Bytes>,
+        /// The elements, of which only the keys count.
+        elements: Vec<Element>,
     },
 }
 
@@ -313,4 +236,17 @@ pub struct Batch {
     pub table: TableId,
     /// The operations.
     pub ops: Vec<Op>,
+}
+
+impl Batch {
+    /// How many operations there are. Each element is one.
+    pub fn operations(&self) -> usize {
+        let operations = |op: &Op| match op {
+            Op::AddElements { elements, .. } | Op::DeleteElements { elements, .. } => {
+                elements.len()
+            }
+            _ => 1,
+        };
+        self.ops.iter().map(operations).sum()
+    }
 }

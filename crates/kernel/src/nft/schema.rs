@@ -53,7 +53,11 @@ pub enum Field {
 }
 
 /// The fields that `bytes` holds: `None` when it is not as long as these types are.
-pub fn fields(types: &[Type], family: Family, bytes: &Bytes) -> Option<Vec<Field>> {
+pub fn fields<const MAX: usize>(
+    types: &[Type],
+    family: Family,
+    bytes: &Bytes<MAX>,
+) -> Option<Vec<Field>> {
     let mut rest = bytes.as_slice();
     let fields: Option<Vec<Field>> = types
         .iter()
@@ -157,7 +161,7 @@ mod tests {
     fn fields_are_read_as_they_were_written() {
         for (family, address) in [(Family::Ip, "10.96.0.1"), (Family::Ip6, "fd00::1")] {
             let address: IpAddr = address.parse().unwrap();
-            let bytes = Bytes::new().address(address).protocol(6).port(80).number(7);
+            let bytes: Bytes = Bytes::new().address(address).protocol(6).port(80).number(7);
             let expected = vec![
                 Field::Address(address),
                 Field::Protocol(6),
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn bytes_of_another_length_are_not_read() {
-        let bytes = Bytes::new().protocol(6).port(80);
+        let bytes: Bytes = Bytes::new().protocol(6).port(80);
         assert_eq!(fields(&[Type::Protocol], Family::Ip, &bytes), None);
         assert_eq!(fields(&KEY, Family::Ip, &bytes), None);
     }

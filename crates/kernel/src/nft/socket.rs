@@ -1,10 +1,11 @@
 //! The kernel's nf_tables, over netlink.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::encode::{Subject, Transaction, encode};
 use super::handle::{CallError, CommitError, Committed, Nft, ObservedTable, Refusal};
-use super::ruleset::{Batch, TableId};
+use super::ruleset::{Batch, Op, Set, SetName, TableId};
 use super::schema::Schema;
 use super::{observe, text, wire};
 use crate::netlink::{Ack, Protocol, Request, Socket};
@@ -20,6 +21,8 @@ const DESCRIPTION: usize = 160;
 #[derive(Debug)]
 pub struct NftSocket {
     socket: Socket,
+    /// The sets that were sent over this socket. A refusal may be about an element of theirs.
+    sets: HashMap<(TableId, SetName), Set>,
 }
 
 impl NftSocket {
@@ -31,7 +34,10 @@ impl NftSocket {
     pub fn open() -> Result<NftSocket, CallError> {
         let socket = Socket::open(Protocol::Netfilter)?;
         socket.set_receive_buffer(ANSWERS)?;
-        let mut nft = NftSocket { socket };
+        let mut nft = NftSocket {
+            socket,
+            sets: HashMap::new(),
+        };
         match nft.generation() {
             // What nfnetlink says of a subsystem that it does not know.
             Err(error) if error.errno == libc::EINVAL => Err(CallError {
@@ -67,6 +73,16 @@ impl NftSocket {
         answer.ok_or_else(|| failed("NFT_MSG_GETGEN", libc::EBADMSG))
     }
 
+    fn remember_sets(&mut self, batches: &[Batch]) {
+        for batch in batches {
+            for op in &batch.ops {
+                if let Op::AddSet(set) = op {
+                    self.sets.insert((batch.table, set.name), set.clone());
+                }
+            }
+        }
+    }
+
     fn send(&mut self, transaction: &Transaction) -> Result<(), CallError> {
         let bytes = transaction.as_slice();
         // The kernel doubles it, for what it itself needs to keep the bytes.
@@ -98,8 +114,9 @@ impl NftSocket {
                             Subject::Other => {}
                             _ if ack.errno == 0 => done = true,
                             Subject::Transaction => failure = Some(failed("commit", ack.errno)),
-                            Subject::Operation { batch, op } => {
-                                refusals.extend(refusal(batches, (batch, op), &ack));
+                            Subject::Operation { batch, op, element } => {
+                                let place = (batch, op, element);
+                                refusals.extend(refusal(&self.sets, batches, place, &ack));
                             }
                         }
                     }
@@ -110,7 +127,7 @@ impl NftSocket {
             }
         }
         // An operation may take several messages, and each may be refused.
-        refusals.dedup_by_key(|refusal| (refusal.batch, refusal.op));
+        refusals.dedup_by_key(|refusal| (refusal.batch, refusal.op, refusal.element));
         match failure {
             _ if !refusals.is_empty() => Err(CommitError::Refused(refusals)),
             _ if done => Ok(()),
@@ -122,9 +139,10 @@ impl NftSocket {
 
 impl Nft for NftSocket {
     fn commit(&mut self, batches: &[Batch]) -> Result<Committed, CommitError> {
-        if batches.iter().all(|batch| batch.ops.is_empty()) {
+        if batches.iter().all(|batch| batch.operations() == 0) {
             return Ok(Committed::default());
         }
+        self.remember_sets(batches);
         let transaction = encode(batches, self.socket.next_sequence());
         self.socket.skip_sequences(transaction.messages());
         self.send(&transaction)?;
@@ -146,12 +164,20 @@ impl AsMut<Socket> for NftSocket {
     }
 }
 
-fn refusal(batches: &[Batch], (batch, op): (usize, usize), ack: &Ack<'_>) -> Option<Refusal> {
-    let operations = batches.get(batch)?;
-    let what = text::op(&Schema::of(operations), operations.ops.get(op)?);
+fn refusal(
+    sets: &HashMap<(TableId, SetName), Set>,
+    batches: &[Batch],
+    (batch, op, element): (usize, usize, Option<usize>),
+    ack: &Ack<'_>,
+) -> Option<Refusal> {
+    let Batch { table, ops } = batches.get(batch)?;
+    let sets = sets.iter().filter(|((of, _), _)| of == table);
+    let schema = Schema::new(*table, sets.map(|(_, set)| set));
+    let what = text::op_of(&schema, ops.get(op)?, element);
     Some(Refusal {
         batch,
         op,
+        element,
         what: shortened(&what),
         errno: ack.errno,
         message: ack.message.map(str::to_owned),

@@ -50,7 +50,7 @@ impl WatchedNft {
 
 impl Nft for WatchedNft {
     fn commit(&mut self, batches: &[Batch]) -> Result<Committed, CommitError> {
-        let operations: usize = batches.iter().map(|batch| batch.ops.len()).sum();
+        let operations: usize = batches.iter().map(Batch::operations).sum();
         if operations > LARGE {
             self.commit_unheard(batches)
         } else {

@@ -1,9 +1,11 @@
 //! What the kernel refuses, one case at a time, and some of what it takes.
 
 use fairlead_kernel::nft::rule::{Expr, Statement};
-use fairlead_kernel::nft::ruleset::{ChainKind, Data, DataType, Hook, Op, Set, Type};
+use fairlead_kernel::nft::ruleset::{
+    ChainKind, Data, DataType, Element, Family, Hook, Op, Set, Type, Value,
+};
 
-use super::ruleset::{base, chain, commented, element, goto, range, rule};
+use super::ruleset::{address, base, chain, commented, element, goto, range, rule};
 use super::world::{
     delete, follow, jump, key, member, pair, remember, sets, small_set, value, value_map,
 };
@@ -130,7 +132,20 @@ fn missing_things() -> Vec<Case> {
 fn elements() -> Vec<Case> {
     use libc::{EEXIST, EINVAL, ENFILE, EOPNOTSUPP};
     let small = |last| element("small", key(last), None);
+    let too_long = Data::Value(Value::new().address(address(Family::Ip, 1)).port(80));
+    let several = |values: [u8; 3]| Op::AddElements {
+        set: "values",
+        elements: (1..)
+            .zip(values)
+            .map(|(last, data)| Element {
+                data: Some(value(data)),
+                ..Element::new(key(last))
+            })
+            .collect(),
+    };
     vec![
+        taken("several elements", [several([2, 3, 4])]),
+        refused("one of several elements", several([3, 3, 4]), EEXIST),
         taken(
             "an element again",
             [
@@ -194,7 +209,7 @@ fn elements() -> Vec<Case> {
         ),
         refused(
             "data that is too long",
-            element("values", key(2), Some(Data::Value(pair(1, 2)))),
+            element("values", key(2), Some(too_long)),
             EINVAL,
         ),
         refused_at(

@@ -5,7 +5,7 @@ use fairlead_kernel::nft::ruleset::{Data, Op, Verdict};
 use proptest::prelude::*;
 
 use super::ruleset::{chain, element, goto, range, rule};
-use super::world::{delete, follow, jump, key, member, pair, remember, sets, value};
+use super::world::{follow, jump, key, member, pair, remember, sets, value};
 
 /// Transactions, one after another.
 pub(crate) fn any_history() -> impl Strategy<Value = Vec<Vec<Op>>> {
@@ -53,7 +53,7 @@ fn any_element() -> impl Strategy<Value = Op> {
 
 fn any_removal() -> impl Strategy<Value = Op> {
     any_element().prop_map(|op| match op {
-        Op::AddElement { set, element } => delete(set, element.key, element.key_end),
+        Op::AddElements { set, elements } => Op::DeleteElements { set, elements },
         other => other,
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fairlead_kernel::nft::rule::{Expr, Statement};
 use fairlead_kernel::nft::ruleset::{
-    Batch, Bytes, ChainKind, Data, DataType, Family, Hook, Op, Set, TableId, Type,
+    Batch, Bytes, ChainKind, Data, DataType, Element, Family, Hook, Op, Set, TableId, Type, Value,
 };
 
 use super::ruleset::{self, base, chain, element, goto, range, rule, set};
@@ -24,11 +24,18 @@ pub(crate) fn pair(first: u8, last: u8) -> Bytes {
 }
 
 pub(crate) fn value(last: u8) -> Data {
-    Data::Value(key(last))
+    Data::Value(Value::new().address(ruleset::address(Family::Ip, last)))
 }
 
 pub(crate) fn delete(set: &'static str, key: Bytes, key_end: Option<Bytes>) -> Op {
-    Op::DeleteElement { set, key, key_end }
+    let element = Element {
+        key_end: key_end.map(Box::new),
+        ..Element::new(key)
+    };
+    Op::DeleteElements {
+        set,
+        elements: vec![element],
+    }
 }
 
 pub(crate) fn verdict_map() -> Set {

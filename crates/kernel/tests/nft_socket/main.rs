@@ -149,9 +149,12 @@ fn what_others_made_is_observed_as_far_as_it_can_be_said() {
         let [low, high] = &elements("adjacent")[..] else {
             panic!("{observed:?}")
         };
-        assert_eq!((low.key, low.key_end), (port(1), Some(port(9))));
-        assert_eq!(low.data, Some(Data::Verdict(Verdict::Drop)));
-        assert_eq!((high.key, high.key_end), (port(10), Some(port(65535))));
+        let drop = Element {
+            data: Some(Data::Verdict(Verdict::Drop)),
+            ..Element::range(port(1), port(9))
+        };
+        assert_eq!(*low, drop);
+        assert_eq!(*high, Element::range(port(10), port(65535)));
     });
 }
 
@@ -177,9 +180,9 @@ fn elements_are_removed_as_they_were_added() {
         for batch in FAMILIES.map(table::batch) {
             let table = batch.table;
             let elements = |op: &Op| match op {
-                Op::AddElement { set, element } => {
-                    let Element { key, key_end, .. } = *element;
-                    Some(Op::DeleteElement { set, key, key_end })
+                Op::AddElements { set, elements } => {
+                    let elements = elements.clone();
+                    Some(Op::DeleteElements { set, elements })
                 }
                 _ => None,
             };
@@ -248,16 +251,17 @@ fn a_refusal_names_its_operations_and_nothing_is_done() {
         let element = |number, chain: &str| {
             let mut element = service_element(Family::Ip, number);
             element.data = Some(Data::Verdict(Verdict::Goto(chain.into())));
-            Op::AddElement {
-                set: "services",
-                element,
-            }
+            element
         };
-        let ops = vec![
+        let elements = vec![
             element(1001, "lb"),
             element(1002, "lb"),
             element(1003, "nowhere"),
             element(1004, "lb"),
+        ];
+        let set = "services";
+        let ops = vec![
+            Op::AddElements { set, elements },
             Op::DeleteChain("nowhere".into()),
         ];
         let v6 = Batch {
@@ -276,20 +280,27 @@ fn a_refusal_names_its_operations_and_nothing_is_done() {
         let CommitError::Refused(refusals) = &refused else {
             panic!("{refused}")
         };
-        let places: Vec<_> = refusals.iter().map(|r| (r.batch, r.op, r.errno)).collect();
+        let place = |r: &Refusal| (r.batch, r.op, r.element, r.errno);
+        let places: Vec<_> = refusals.iter().map(place).collect();
         let enoent = libc::ENOENT;
         assert_eq!(
             places,
-            [(0, 2, enoent), (0, 4, enoent), (1, 0, enoent)],
+            [
+                (0, 0, Some(2), enoent),
+                (0, 1, None, enoent),
+                (1, 0, None, enoent)
+            ],
             "{refused}"
         );
         let what: Vec<_> = refusals
             .iter()
             .map(|refusal| refusal.what.as_str())
             .collect();
-        assert!(
-            what[0].contains("services") && what[0].contains("goto nowhere"),
-            "{what:?}"
+        // The set was made by another transaction.
+        assert_eq!(
+            what[0],
+            "add element ip fairlead services { 10.0.3.235 . tcp . 80 \
+             comment \"default/some-service:http\" : goto nowhere }"
         );
         assert_eq!(what[1], "delete chain ip fairlead nowhere");
         assert_eq!(what[2], "delete table ip6 fairlead");
@@ -301,19 +312,19 @@ fn a_refusal_names_its_operations_and_nothing_is_done() {
 fn an_element_in_the_middle_of_many_messages_is_found() {
     in_namespace(|nft| {
         let mut batch = many_elements(Family::Ip6, 3000);
-        let wrong = batch.ops.len() - 700;
-        let Op::AddElement { element, .. } = &mut batch.ops[wrong] else {
+        let Some(Op::AddElements { elements, .. }) = batch.ops.last_mut() else {
             panic!()
         };
-        element.data = Some(Data::Verdict(Verdict::Jump("nowhere".into())));
+        let wrong = 2300;
+        elements[wrong].data = Some(Data::Verdict(Verdict::Jump("nowhere".into())));
         let refused = nft.commit(&[batch]).unwrap_err();
         let CommitError::Refused(refusals) = &refused else {
             panic!("{refused}")
         };
-        let [Refusal { batch: 0, op, .. }] = refusals[..] else {
+        let [Refusal { op, element, .. }] = refusals[..] else {
             panic!("{refused}")
         };
-        assert_eq!(op, wrong);
+        assert_eq!((op, element), (3, Some(wrong)));
     });
 }
 
@@ -401,10 +412,10 @@ fn many_elements(family: Family, count: u32) -> Batch {
         Op::AddSet(services),
     ];
     let elements = (0..count).map(|number| service_element(family, number));
-    ops.extend(elements.map(|element| Op::AddElement {
+    ops.push(Op::AddElements {
         set: "services",
-        element,
-    }));
+        elements: elements.collect(),
+    });
     Batch {
         table: TableId {
             family,
@@ -415,21 +426,19 @@ fn many_elements(family: Family, count: u32) -> Batch {
 }
 
 fn elements(batch: &Batch) -> impl Iterator<Item = &Element> {
-    batch.ops.iter().filter_map(|op| match op {
-        Op::AddElement { element, .. } => Some(element),
-        _ => None,
-    })
+    let elements = |op| match op {
+        &Op::AddElements { ref elements, .. } => &elements[..],
+        _ => &[],
+    };
+    batch.ops.iter().flat_map(elements)
 }
 
 fn service_element(family: Family, number: u32) -> Element {
+    let ip = Bytes::new().address(table::address(family, number));
     Element {
-        key: Bytes::new()
-            .address(table::address(family, number))
-            .protocol(6)
-            .port(80),
-        key_end: None,
         data: Some(Data::Verdict(Verdict::Goto("lb".into()))),
         comment: Some("default/some-service:http".into()),
+        ..Element::new(ip.protocol(6).port(80))
     }
 }
 
@@ -461,23 +470,23 @@ fn written(batch: &Batch) -> ObservedTable {
                 size: set.size,
                 elements: Vec::new(),
             }),
-            Op::AddElement { set, element } => {
-                let set = table
-                    .sets
-                    .iter_mut()
-                    .find(|known| known.name == *set)
-                    .unwrap();
-                let mut element = element.clone();
-                // The longest comment is 127 bytes long.
-                element.comment = element
-                    .comment
-                    .map(|c| c[..c.floor_char_boundary(127)].into());
-                set.elements.push(element);
+            Op::AddElements { set, elements } => {
+                let observed = table.sets.iter_mut().find(|known| known.name == *set);
+                observed.unwrap().elements.extend(elements.iter().map(kept));
             }
             _ => {}
         }
     }
     table
+}
+
+/// An element as the kernel keeps it: the longest comment is 127 bytes long.
+fn kept(element: &Element) -> Element {
+    let comment = element.comment.as_deref();
+    Element {
+        comment: comment.map(|comment| comment[..comment.floor_char_boundary(127)].into()),
+        ..element.clone()
+    }
 }
 
 fn sorted(mut table: ObservedTable) -> ObservedTable {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::{
     BaseHook, Batch, Bytes, Chain, ChainKind, Data, DataType, Element, Family, Hook, Op, Set,
-    TableId, Type, Verdict,
+    TableId, Type, Value, Verdict,
 };
 
 const TCP: u8 = 6;
@@ -30,7 +30,10 @@ pub(crate) fn batch(family: Family) -> Batch {
     ops.extend(
         elements(family)
             .into_iter()
-            .map(|(set, element)| Op::AddElement { set, element }),
+            .map(|(set, element)| Op::AddElements {
+                set,
+                elements: vec![element],
+            }),
     );
     ops.extend(
         rules(family)
@@ -198,15 +201,6 @@ fn elements(family: Family) -> Vec<Named> {
     elements
 }
 
-fn element(key: Bytes) -> Element {
-    Element {
-        key,
-        key_end: None,
-        data: None,
-        comment: None,
-    }
-}
-
 fn ip(family: Family, number: u32) -> Bytes {
     Bytes::new().address(address(family, number))
 }
@@ -219,7 +213,8 @@ fn service(family: Family) -> Bytes {
 /// same.
 fn exact(family: Family) -> Vec<Named> {
     let value = |value| Some(Data::Value(value));
-    let endpoint = ip(family, 2).port(8080);
+    let ip_value = Value::new().address(address(family, 2));
+    let endpoint = ip_value.port(8080);
     let sticky = ip(family, 2)
         .address(address(family, 1))
         .protocol(TCP)
@@ -230,48 +225,45 @@ fn exact(family: Family) -> Vec<Named> {
             Element {
                 data: Some(Data::Verdict(Verdict::Goto("lb-3".into()))),
                 comment: Some("default/web:http".into()),
-                ..element(service(family))
+                ..Element::new(service(family))
             },
         ),
         (
             "endpoints",
             Element {
                 data: value(endpoint),
-                ..element(service(family).number(0))
+                ..Element::new(service(family).number(0))
             },
         ),
         (
             "sticky-endpoints",
             Element {
                 data: value(endpoint),
-                ..element(sticky)
+                ..Element::new(sticky)
             },
         ),
         (
             "sticky-choices",
             Element {
-                data: value(ip(family, 2)),
-                ..element(service(family).number(0))
+                data: value(ip_value),
+                ..Element::new(service(family).number(0))
             },
         ),
-        ("protocols", element(Bytes::new().protocol(TCP))),
-        ("ports", element(Bytes::new().port(443))),
+        ("protocols", Element::new(Bytes::new().protocol(TCP))),
+        ("ports", Element::new(Bytes::new().port(443))),
         // Longer than a comment may be.
         (
             "addresses",
             Element {
                 comment: Some("é".repeat(100).into()),
-                ..element(ip(family, 7))
+                ..Element::new(ip(family, 7))
             },
         ),
     ]
 }
 
 fn ranges(family: Family) -> Vec<Named> {
-    let range = |key, end| Element {
-        key_end: Some(end),
-        ..element(key)
-    };
+    let range = Element::range;
     let net = |net: &str| {
         let net: IpNet = net.parse().expect("a network");
         range(

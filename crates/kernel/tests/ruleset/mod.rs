@@ -80,35 +80,34 @@ pub(crate) fn rule<const N: usize>(chain: &str, statements: [Statement; N]) -> O
 }
 
 pub(crate) fn element(set: &'static str, key: Bytes, data: Option<Data>) -> Op {
-    Op::AddElement {
+    add(
         set,
-        element: Element {
-            key,
-            key_end: None,
+        Element {
             data,
-            comment: None,
+            ..Element::new(key)
         },
-    }
+    )
 }
 
 pub(crate) fn range(set: &'static str, key: Bytes, end: Bytes) -> Op {
-    Op::AddElement {
+    add(set, Element::range(key, end))
+}
+
+fn add(set: &'static str, element: Element) -> Op {
+    Op::AddElements {
         set,
-        element: Element {
-            key,
-            key_end: Some(end),
-            data: None,
-            comment: None,
-        },
+        elements: vec![element],
     }
 }
 
-pub(crate) fn commented(op: Op, text: &str) -> Op {
-    let Op::AddElement { set, mut element } = op else {
-        panic!("not an element: {op:?}")
+pub(crate) fn commented(mut op: Op, text: &str) -> Op {
+    let Op::AddElements { elements, .. } = &mut op else {
+        panic!("no elements: {op:?}")
     };
-    element.comment = Some(Arc::from(text));
-    Op::AddElement { set, element }
+    for element in elements {
+        element.comment = Some(Arc::from(text));
+    }
+    op
 }
 
 pub(crate) fn goto(chain: &str) -> Data {

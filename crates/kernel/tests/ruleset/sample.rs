@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::{
-    BaseHook, Batch, Bytes, Chain, ChainKind, Data, DataType, Family, Hook, Op, Set, Type, Verdict,
+    BaseHook, Batch, Bytes, Chain, ChainKind, Data, DataType, Family, Hook, Op, Set, Type, Value,
+    Verdict,
 };
 
 use super::{
@@ -142,7 +143,11 @@ fn plain_elements(family: Family) -> Vec<Op> {
         ),
         element("hairpin", key(9), None),
         element("hairpin", key(8), None),
-        element("moved", key(1), Some(Data::Value(key(2)))),
+        element(
+            "moved",
+            key(1),
+            Some(Data::Value(Value::new().address(ip(2)))),
+        ),
     ]
 }
 
@@ -255,7 +260,7 @@ fn wide_sets() -> Vec<Op> {
 
 fn wide_elements(family: Family) -> Vec<Op> {
     let endpoint = |last: u8, port| {
-        let bytes = Bytes::new().address(address(family, last)).port(port);
+        let bytes = Value::new().address(address(family, last)).port(port);
         Some(Data::Value(bytes))
     };
     let index = |number| port_key(address(family, 2), TCP, 80).number(number);

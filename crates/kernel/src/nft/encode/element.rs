@@ -1,6 +1,6 @@
 //! Elements of sets and maps.
 
-use super::super::ruleset::{Bytes, Data, Family, MAX_KEY, Op, SetName, Verdict};
+use super::super::ruleset::{Bytes, Data, Element, Family, MAX_KEY, SetName, Verdict};
 use super::super::{userdata, wire};
 use super::OpWriter;
 use crate::netlink::{Attribute, Builder};
@@ -9,25 +9,32 @@ use crate::netlink::{Attribute, Builder};
 /// element is at most about 700 bytes long (two keys, a chain's name, a comment).
 const FULL: usize = 64_000;
 
-/// What is sent of an element.
-struct Parts<'a> {
-    key: &'a Bytes,
-    key_end: Option<&'a Bytes>,
-    data: Option<&'a Data>,
-    comment: Option<&'a str>,
-}
-
 impl OpWriter<'_> {
-    /// Writes the elements that `ops` begin with and that are added to (or removed from) the same
-    /// set, as many as fit one message. Returns how many.
-    pub(super) fn elements(&mut self, kind: u16, set: SetName, ops: &[Op]) -> usize {
+    /// Writes the elements that are added to a set or removed from it, in as many messages as
+    /// they need.
+    pub(super) fn elements(&mut self, kind: u16, set: SetName, elements: &[Element]) {
+        let mut written = 0;
+        while written < elements.len() {
+            written += self.some_elements(kind, set, elements, written);
+        }
+    }
+
+    /// Writes as many of the elements as fit one message, from `first` on. Returns how many.
+    fn some_elements(
+        &mut self,
+        kind: u16,
+        set: SetName,
+        elements: &[Element],
+        first: usize,
+    ) -> usize {
         let family = self.table.family;
         let mut written = 0;
         self.message(kind, |body| {
             body.string(wire::NFTA_SET_ELEM_LIST_SET, set);
             body.nest(wire::NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
                 let start = list.len();
-                for parts in ops.iter().map_while(|op| parts(op, kind, set)) {
+                for one in &elements[first..] {
+                    let parts = Parts::of(one, kind);
                     element(list, family, &parts);
                     written += 1;
                     if list.len() - start > FULL {
@@ -37,42 +44,31 @@ impl OpWriter<'_> {
             });
         });
         if let Some(origin) = self.encoder.origins.last_mut() {
-            origin.ops = written;
+            origin.elements = Some((first, written - 1));
         }
         written
     }
 }
 
-/// The element that `op` adds or removes, if that is what a message of this kind does and it is
-/// of this set.
-fn parts(op: &Op, kind: u16, wanted: SetName) -> Option<Parts<'_>> {
-    let (set, of_kind, parts) = match op {
-        Op::AddElement { set, element } => {
-            let (key, key_end) = (&element.key, element.key_end.as_ref());
-            let (data, comment) = (element.data.as_ref(), element.comment.as_deref());
-            (
-                set,
-                wire::NFT_MSG_NEWSETELEM,
-                Parts {
-                    key,
-                    key_end,
-                    data,
-                    comment,
-                },
-            )
+/// What is sent of an element.
+struct Parts<'a> {
+    key: &'a Bytes,
+    key_end: Option<&'a Bytes>,
+    data: Option<&'a Data>,
+    comment: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    /// All of it, or the keys when it is to be removed.
+    fn of(element: &'a Element, kind: u16) -> Self {
+        let added = (kind == wire::NFT_MSG_NEWSETELEM).then_some(element);
+        Parts {
+            key: &element.key,
+            key_end: element.key_end.as_deref(),
+            data: added.and_then(|element| element.data.as_ref()),
+            comment: added.and_then(|element| element.comment.as_deref()),
         }
-        Op::DeleteElement { set, key, key_end } => {
-            let parts = Parts {
-                key,
-                key_end: key_end.as_ref(),
-                data: None,
-                comment: None,
-            };
-            (set, wire::NFT_MSG_DELSETELEM, parts)
-        }
-        _ => return None,
-    };
-    (of_kind == kind && *set == wanted).then_some(parts)
+    }
 }
 
 /// Writes an element. A range of a concatenation is one; a range of a single field is two, the

@@ -52,7 +52,7 @@ impl Nft for FakeNft {
 
 /// What the kernel would be sent.
 fn cost(batches: &[Batch]) -> Committed {
-    if batches.iter().all(|batch| batch.ops.is_empty()) {
+    if batches.iter().all(|batch| batch.operations() == 0) {
         return Committed::default();
     }
     let transaction = encode::encode(batches, 0);
@@ -67,8 +67,8 @@ fn attempt(tables: &Tables, batches: &[Batch]) -> Result<Tables, Vec<Refusal>> {
     let mut next = tables.clone();
     let mut refusals = Vec::new();
     for (place, id, op) in operations(batches) {
-        if let Err(errno) = apply(&mut next, id, op) {
-            refusals.push(refusal(&next, place, id, op, errno));
+        if let Err(failure) = apply(&mut next, id, op) {
+            refusals.push(refusal(&next, place, id, op, failure));
         }
     }
     if !refusals.is_empty() {
@@ -88,8 +88,9 @@ fn attempt(tables: &Tables, batches: &[Batch]) -> Result<Tables, Vec<Refusal>> {
 fn first_invalid(tables: &Tables, batches: &[Batch]) -> Option<Refusal> {
     let mut next = tables.clone();
     operations(batches).find_map(|(place, id, op)| {
-        let done = apply(&mut next, id, op).and_then(|()| valid(&next, id));
-        done.err().map(|errno| refusal(&next, place, id, op, errno))
+        let done = apply(&mut next, id, op).and_then(|()| Ok(valid(&next, id)?));
+        done.err()
+            .map(|failure| refusal(&next, place, id, op, failure))
     })
 }
 
@@ -106,15 +107,56 @@ fn operations(batches: &[Batch]) -> impl Iterator<Item = ((usize, usize), TableI
     })
 }
 
-fn apply(tables: &mut Tables, id: TableId, op: &Op) -> Result<(), i32> {
+/// Why an operation is refused: the errno, and the element it is about.
+struct Failure {
+    element: Option<usize>,
+    errno: i32,
+}
+
+impl From<i32> for Failure {
+    fn from(errno: i32) -> Self {
+        let element = None;
+        Failure { element, errno }
+    }
+}
+
+fn apply(tables: &mut Tables, id: TableId, op: &Op) -> Result<(), Failure> {
     match op {
         Op::AddTable { comment } => {
             tables.entry(id).or_insert_with(|| Table::new(id, comment));
-            Ok(())
         }
-        Op::DeleteTable => tables.remove(&id).map(drop).ok_or(libc::ENOENT),
-        _ => tables.get_mut(&id).ok_or(libc::ENOENT)?.apply(op),
+        Op::DeleteTable => drop(tables.remove(&id).ok_or(libc::ENOENT)?),
+        Op::AddElements { set, elements } => {
+            each(elements, |element| {
+                table_mut(tables, id)?.add_element(set, element)
+            })?;
+        }
+        Op::DeleteElements { set, elements } => {
+            each(elements, |element| {
+                table_mut(tables, id)?.delete_element(set, element)
+            })?;
+        }
+        _ => table_mut(tables, id)?.apply(op)?,
     }
+    Ok(())
+}
+
+fn table_mut(tables: &mut Tables, id: TableId) -> Result<&mut Table, i32> {
+    tables.get_mut(&id).ok_or(libc::ENOENT)
+}
+
+/// Does something with every element, until one is refused.
+fn each(
+    elements: &[Element],
+    mut apply: impl FnMut(&Element) -> Result<(), i32>,
+) -> Result<(), Failure> {
+    let mut elements = elements.iter().enumerate();
+    elements.try_for_each(|(index, element)| {
+        apply(element).map_err(|errno| Failure {
+            element: Some(index),
+            errno,
+        })
+    })
 }
 
 fn refusal(
@@ -122,14 +164,15 @@ fn refusal(
     (batch, index): (usize, usize),
     id: TableId,
     op: &Op,
-    errno: i32,
+    Failure { element, errno }: Failure,
 ) -> Refusal {
     let sets = tables.get(&id).into_iter().flat_map(Table::definitions);
     let schema = Schema::new(id, sets);
     Refusal {
         batch,
         op: index,
-        what: text::op(&schema, op),
+        element,
+        what: text::op_of(&schema, op, element),
         errno,
         message: None,
     }

@@ -43,7 +43,7 @@ impl FilledSet {
 
     /// Whether key and data are of the set's types.
     pub(super) fn check(&self, family: Family, element: &Element) -> Result<(), i32> {
-        self.check_key(family, &element.key, element.key_end.as_ref())?;
+        self.check_key(family, &element.key, element.key_end.as_deref())?;
         let fits = match (&self.set.data, &element.data) {
             (None, None) | (Some(DataType::Verdict), Some(Data::Verdict(_))) => true,
             (Some(DataType::Fields(types)), Some(Data::Value(value))) => {
@@ -103,11 +103,13 @@ impl FilledSet {
         if let Some(same_key) = self.elements.get(&new.key) {
             return Some(same_key);
         }
-        let end = new.key_end?;
-        let has = |old: &Element, key| old.key <= key && old.key_end >= Some(key);
+        let end = **new.key_end.as_ref()?;
+        let has = |old: &Element, key| old.key <= key && old.key_end.as_deref() >= Some(&key);
         let mut before = self.elements.range(..=end).rev().map(|(_, old)| old);
         if let [_] = self.set.key {
-            return before.next().filter(|old| old.key_end >= Some(new.key));
+            return before
+                .next()
+                .filter(|old| old.key_end.as_deref() >= Some(&new.key));
         }
         let leading = self.leading(family, &end);
         before
@@ -127,21 +129,14 @@ impl FilledSet {
         self.add(family, element)
     }
 
-    pub(super) fn delete(
-        &mut self,
-        family: Family,
-        key: &Bytes,
-        end: Option<&Bytes>,
-    ) -> Result<(), i32> {
-        self.check_key(family, key, end)?;
-        let found = self
-            .elements
-            .get(key)
-            .is_some_and(|old| old.key_end.as_ref() == end);
-        if !found {
+    /// Removes the element with this one's key.
+    pub(super) fn delete(&mut self, family: Family, one: &Element) -> Result<(), i32> {
+        self.check_key(family, &one.key, one.key_end.as_deref())?;
+        let found = self.elements.get(&one.key);
+        if found.is_none_or(|old| old.key_end != one.key_end) {
             return Err(libc::ENOENT);
         }
-        self.elements.remove(key);
+        self.elements.remove(&one.key);
         Ok(())
     }
 

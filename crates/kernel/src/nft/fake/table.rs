@@ -39,7 +39,10 @@ impl Table {
     pub(super) fn apply(&mut self, op: &Op) -> Result<(), i32> {
         match op {
             // These are the concern of whoever holds the tables.
-            Op::AddTable { .. } | Op::DeleteTable => Ok(()),
+            Op::AddTable { .. }
+            | Op::DeleteTable
+            | Op::AddElements { .. }
+            | Op::DeleteElements { .. } => Ok(()),
             Op::AddChain(chain) => self.add_chain(chain),
             Op::FlushChain(name) => {
                 self.chain_mut(name)?.rules.clear();
@@ -57,11 +60,6 @@ impl Table {
             Op::FlushSet(name) => {
                 self.set_mut(name)?.elements.clear();
                 Ok(())
-            }
-            Op::AddElement { set, element } => self.add_element(set, element),
-            Op::DeleteElement { set, key, key_end } => {
-                let family = self.id.family;
-                self.set_mut(set)?.delete(family, key, key_end.as_ref())
             }
         }
     }
@@ -130,7 +128,7 @@ impl Table {
         Ok(())
     }
 
-    fn add_element(&mut self, set: &str, element: &Element) -> Result<(), i32> {
+    pub(super) fn add_element(&mut self, set: &str, element: &Element) -> Result<(), i32> {
         let filled = self.sets.get(set).ok_or(libc::ENOENT)?;
         filled.check(self.id.family, element)?;
         if let Some(chain) = target(element) {
@@ -138,6 +136,11 @@ impl Table {
         }
         let family = self.id.family;
         self.set_mut(set)?.add(family, element.clone())
+    }
+
+    pub(super) fn delete_element(&mut self, set: &str, element: &Element) -> Result<(), i32> {
+        let family = self.id.family;
+        self.set_mut(set)?.delete(family, element)
     }
 
     /// Whether a verdict may lead to this chain.
@@ -220,10 +223,11 @@ impl Table {
                 .map(|one| Op::AddChain(one.chain.clone())),
         );
         ops.extend(self.definitions().cloned().map(Op::AddSet));
-        for (set, filled) in &self.sets {
-            let elements = filled.elements.values().cloned();
-            ops.extend(elements.map(|element| Op::AddElement { set, element }));
-        }
+        let elements = |(set, filled): (&SetName, &FilledSet)| Op::AddElements {
+            set,
+            elements: filled.elements.values().cloned().collect(),
+        };
+        ops.extend(self.sets.iter().map(elements));
         for (name, filled) in &self.chains {
             let rules = filled.rules.iter().cloned();
             let chain = || name.clone();

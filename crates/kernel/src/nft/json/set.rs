@@ -4,7 +4,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::super::contents::FilledSet;
-use super::super::ruleset::{Bytes, Data, DataType, Element, Family, Set, TableId, Type, Verdict};
+use super::super::ruleset::{
+    self, Bytes, Data, DataType, Element, Family, Set, TableId, Type, Verdict,
+};
 use super::super::schema::{self, Field, Span};
 use super::super::text;
 use super::{commented, concat, one};
@@ -71,13 +73,13 @@ fn element(family: Family, set: &Set, element: &Element) -> Value {
 }
 
 fn key(family: Family, set: &Set, element: &Element) -> Value {
-    schema::spans(set.key, family, &element.key, element.key_end.as_ref()).map_or_else(
+    schema::spans(set.key, family, &element.key, element.key_end.as_deref()).map_or_else(
         || hex(&element.key),
         |spans| concat(spans.into_iter().map(span).collect()),
     )
 }
 
-fn data_value(family: Family, set: &Set, value: &Bytes) -> Value {
+fn data_value(family: Family, set: &Set, value: &ruleset::Value) -> Value {
     let types = match set.data {
         Some(DataType::Fields(types)) => types,
         _ => &[],
@@ -89,7 +91,7 @@ fn data_value(family: Family, set: &Set, value: &Bytes) -> Value {
 }
 
 /// Bytes that are not of the set's type.
-fn hex(bytes: &Bytes) -> Value {
+fn hex<const MAX: usize>(bytes: &Bytes<MAX>) -> Value {
     format!("0x{bytes:?}").into()
 }
 

@@ -118,7 +118,7 @@ fn bound(attributes: Attributes<'_>, chain_names: &mut ChainNames) -> Option<Bou
     for attribute in attributes {
         match attribute.kind {
             wire::NFTA_SET_ELEM_KEY => key = value(&attribute),
-            wire::NFTA_SET_ELEM_KEY_END => key_end = value(&attribute),
+            wire::NFTA_SET_ELEM_KEY_END => key_end = value(&attribute).map(Box::new),
             wire::NFTA_SET_ELEM_DATA => data = read_data(&attribute, chain_names),
             wire::NFTA_SET_ELEM_FLAGS => flags = attribute.be32()?,
             wire::NFTA_SET_ELEM_USERDATA => {
@@ -193,7 +193,7 @@ fn fold(mut bounds: Vec<Bound>) -> Vec<Element> {
     let mut ranges: Vec<Element> = Vec::with_capacity(bounds.len() / 2 + 1);
     for bound in bounds {
         if let Some(range) = ranges.last_mut().filter(|range| range.key_end.is_none()) {
-            range.key_end = predecessor(bound.element.key.as_kernel());
+            range.key_end = predecessor(bound.element.key.as_kernel()).map(Box::new);
         }
         if !bound.is_end {
             ranges.push(bound.element);
@@ -201,7 +201,7 @@ fn fold(mut bounds: Vec<Bound>) -> Vec<Element> {
     }
     if let Some(range) = ranges.last_mut().filter(|range| range.key_end.is_none()) {
         let length = range.key.as_kernel().len();
-        range.key_end = Bytes::from_kernel(&[0xff; MAX_KEY][..length]);
+        range.key_end = Bytes::from_kernel(&[0xff; MAX_KEY][..length]).map(Box::new);
     }
     ranges
 }
@@ -235,27 +235,19 @@ mod tests {
     }
 
     fn range((first, last): (u16, u16)) -> Element {
-        Element {
-            key: port(first),
-            key_end: Some(port(last)),
-            data: None,
-            comment: None,
-        }
+        Element::range(port(first), port(last))
     }
 
     /// The elements in what is sent to add `elements`, as the kernel would give them back.
     fn sent(elements: &[Element]) -> Vec<Bound> {
         let (set, name) = ("ports", "t");
-        let element = |element: &Element| Op::AddElement {
-            set,
-            element: element.clone(),
-        };
+        let elements = elements.to_vec();
         let batch = Batch {
             table: TableId {
                 family: Family::Ip,
                 name,
             },
-            ops: elements.iter().map(element).collect(),
+            ops: vec![Op::AddElements { set, elements }],
         };
         let transaction = encode(&[batch], 1);
         Messages::new(transaction.as_slice())
@@ -298,10 +290,7 @@ mod tests {
     #[test]
     fn a_range_ends_where_the_next_begins_or_with_the_last_key() {
         let starts = [1, 10].map(|start| Bound {
-            element: Element {
-                key_end: None,
-                ..range((start, start))
-            },
+            element: Element::new(port(start)),
             is_end: false,
         });
         assert_eq!(fold(starts.into()), [range((1, 9)), range((10, u16::MAX))]);

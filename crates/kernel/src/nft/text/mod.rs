@@ -18,7 +18,7 @@ pub(super) use rule::{address_field, interface_pattern};
 pub(super) use set::{flags, protocol, type_name, types};
 
 use super::contents::{Contents, FilledChain, FilledSet};
-use super::ruleset::{BaseHook, Batch, Chain, ChainKind, Family, Hook, Op, Set};
+use super::ruleset::{BaseHook, Batch, Chain, ChainKind, Element, Family, Hook, Op, Set};
 use super::schema::Schema;
 use super::userdata::comment_text;
 
@@ -75,6 +75,11 @@ fn chain_block(family: Family, filled: &FilledChain<'_>) -> String {
 /// One operation as a command of `nft`. A key of a set that the schema does not know is printed
 /// as bytes.
 pub fn op(schema: &Schema<'_>, op: &Op) -> String {
+    op_of(schema, op, None)
+}
+
+/// As [`op`], with one of its elements alone.
+pub(super) fn op_of(schema: &Schema<'_>, op: &Op, element: Option<usize>) -> String {
     let family = schema.table.family;
     let table = format!("{} {}", self::family(family), schema.table.name);
     match op {
@@ -98,15 +103,31 @@ pub fn op(schema: &Schema<'_>, op: &Op) -> String {
         ),
         Op::DeleteSet(name) => format!("delete {} {table} {name}", kind_of(schema, name)),
         Op::FlushSet(name) => format!("flush {} {table} {name}", kind_of(schema, name)),
-        Op::AddElement { set, element } => {
-            let text = set::element(family, schema.set(set), element);
-            format!("add element {table} {set} {{ {text} }}")
+        Op::AddElements { set, elements } => {
+            let elements = part(elements, element).iter();
+            let texts: Vec<_> = elements
+                .map(|one| self::element(schema, set, one))
+                .collect();
+            format!("add element {table} {set} {{ {} }}", texts.join(", "))
         }
-        Op::DeleteElement { set, key, key_end } => {
-            let text = set::key(family, schema.set(set), key, key_end.as_ref());
-            format!("delete element {table} {set} {{ {text} }}")
+        Op::DeleteElements { set, elements } => {
+            let keys = set::keys(family, schema.set(set), part(elements, element));
+            format!("delete element {table} {set} {{ {keys} }}")
         }
     }
+}
+
+/// The one that is meant, or all.
+fn part(elements: &[Element], index: Option<usize>) -> &[Element] {
+    index
+        .and_then(|index| elements.get(index..=index))
+        .unwrap_or(elements)
+}
+
+/// An element of a set or map, without the braces. A key of a set that the schema does not know is
+/// printed as bytes.
+pub fn element(schema: &Schema<'_>, set: &str, element: &Element) -> String {
+    set::element(schema.table.family, schema.set(set), element)
 }
 
 /// `HEAD { LINE; LINE; }`, or the head alone when all lines are empty.

@@ -1,7 +1,7 @@
 //! Prints definitions of sets, and elements.
 
 use super::super::contents::FilledSet;
-use super::super::ruleset::{Bytes, Data, DataType, Element, Family, Set, Type, Verdict};
+use super::super::ruleset::{Bytes, Data, DataType, Element, Family, Set, Type, Value, Verdict};
 use super::super::schema::{self, Field, Span};
 use super::{comment, rule::concat};
 
@@ -83,10 +83,16 @@ pub(super) fn sorted(family: Family, filled: &FilledSet<'_>) -> Vec<String> {
         .collect()
 }
 
+/// The keys of elements, of a set that may be unknown.
+pub(super) fn keys(family: Family, set: Option<&Set>, elements: &[Element]) -> String {
+    let key = |one: &Element| key(family, set, &one.key, one.key_end.as_deref());
+    elements.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
 /// An element, of a set that may be unknown.
 pub(super) fn element(family: Family, set: Option<&Set>, element: &Element) -> String {
     let mut words = vec![
-        key(family, set, &element.key, element.key_end.as_ref()),
+        key(family, set, &element.key, element.key_end.as_deref()),
         comment(element.comment.as_deref()),
     ];
     match &element.data {
@@ -99,7 +105,7 @@ pub(super) fn element(family: Family, set: Option<&Set>, element: &Element) -> S
 }
 
 /// The key of an element, which goes to `end` in an interval set.
-pub(super) fn key(family: Family, set: Option<&Set>, key: &Bytes, end: Option<&Bytes>) -> String {
+fn key(family: Family, set: Option<&Set>, key: &Bytes, end: Option<&Bytes>) -> String {
     set.and_then(|set| schema::spans(set.key, family, key, end))
         .map_or_else(
             || match end {
@@ -110,7 +116,7 @@ pub(super) fn key(family: Family, set: Option<&Set>, key: &Bytes, end: Option<&B
         )
 }
 
-fn value_text(family: Family, set: Option<&Set>, value: &Bytes) -> String {
+fn value_text(family: Family, set: Option<&Set>, value: &Value) -> String {
     let types = set.and_then(|set| match set.data {
         Some(DataType::Fields(types)) => Some(types),
         _ => None,
@@ -120,7 +126,7 @@ fn value_text(family: Family, set: Option<&Set>, value: &Bytes) -> String {
         .map_or_else(|| hex(value), |fields| joined(fields, field))
 }
 
-fn hex(bytes: &Bytes) -> String {
+fn hex<const MAX: usize>(bytes: &Bytes<MAX>) -> String {
     format!("0x{bytes:?}")
 }
 
