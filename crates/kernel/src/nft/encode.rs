@@ -237,7 +237,8 @@ impl OpWriter<'_> {
     }
 }
 
-/// What makes what is not there yet says so; rules go to the end of their chain.
+/// What makes what is not there yet says so; rules go to the end of their chain; a chain does not
+/// take its rules along.
 fn flags(kind: u16) -> i32 {
     let more = match kind {
         wire::NFT_MSG_NEWTABLE
@@ -245,6 +246,7 @@ fn flags(kind: u16) -> i32 {
         | wire::NFT_MSG_NEWSET
         | wire::NFT_MSG_NEWSETELEM => libc::NLM_F_CREATE,
         wire::NFT_MSG_NEWRULE => libc::NLM_F_CREATE | libc::NLM_F_APPEND,
+        wire::NFT_MSG_DELCHAIN => libc::NLM_F_NONREC,
         _ => 0,
     };
     libc::NLM_F_REQUEST | more
