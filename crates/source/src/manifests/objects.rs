@@ -74,6 +74,8 @@ impl Objects {
             Err(index) => {
                 self.again
                     .extend(entry.claims.iter().map(|other| Arc::clone(&other.file)));
+                // Nearly always the only one.
+                entry.claims.reserve_exact(1);
                 entry.claims.insert(index, claim);
                 index
             }
