@@ -1,0 +1,115 @@
+//! Whether clients meet with Fairlead what the texts in `scenarios/` say they should.
+//!
+//! One test for each text, in a lab of its own: Fairlead runs on its objects, then every question
+//! is asked; then things change, and more is asked.
+//! `cargo test -p fairlead --test scenarios -- --list` names the scenarios.
+
+#[path = "../rig/mod.rs"]
+mod rig;
+
+mod question;
+mod scenario;
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use fairlead_core::address::Protocol;
+use fairlead_lab::{Lab, LabError, privilege};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use question::{Answer, Asker, Question};
+use rig::{Folder, Proxy};
+use scenario::Scenario;
+
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios");
+
+/// So many tests at once: they spend their time waiting for packets that do not come.
+const THREADS: usize = 6;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    // Before there is a second thread.
+    let allowed = privilege::obtain().map_err(|error| error.to_string());
+    let trial = |name: String| {
+        let allowed = allowed.clone();
+        Trial::test(name.clone(), move || {
+            allowed?;
+            happens(&scenario::read(Path::new(SCENARIOS), &name)?)
+        })
+    };
+    let names = scenario::names(Path::new(SCENARIOS)).expect("the folder of scenarios");
+    libtest_mimic::run(&arguments, names.into_iter().map(trial).collect()).exit_code()
+}
+
+/// What was met last, by whom and where.
+type Memory = HashMap<(Asker, Protocol, SocketAddr), Answer>;
+
+fn happens(scenario: &Scenario) -> Result<(), Failed> {
+    let header = &scenario.header;
+    let lab = Lab::new()?;
+    let mut folder = Folder::new(&scenario.objects)?;
+    // The steps need not wait for each other.
+    let flags = [&["--min-sync-period=0s".to_owned()], &header.flags[..]].concat();
+    let mut proxy = Proxy::start(&lab, &folder, &flags)?;
+    proxy.settle(&mut folder)?;
+    let mut memory = Memory::new();
+    let mut wrong = ask_all(&lab, &header.ask, &mut memory)?;
+    for (n, step) in header.then.iter().enumerate() {
+        if !wrong.is_empty() {
+            break;
+        }
+        for object in &step.apply {
+            folder.apply(object)?;
+        }
+        for object in &step.delete {
+            folder.delete(object)?;
+        }
+        if step.changes_objects() {
+            proxy.settle(&mut folder)?;
+        }
+        thread::sleep(Duration::from_secs_f32(step.wait));
+        let mismatches = ask_all(&lab, &step.ask, &mut memory)?;
+        if !mismatches.is_empty() {
+            wrong = format!("after step {}:\n{mismatches}", n + 1);
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(proxy.failed(&format!("Not so: {}.\n{wrong}", header.title)));
+    }
+    proxy.end("TERM")
+}
+
+/// Asks all questions at the same time, and says which were not answered as expected.
+fn ask_all(lab: &Lab, questions: &[Question], memory: &mut Memory) -> Result<String, LabError> {
+    let pairs: Vec<(&Question, Asker)> = questions
+        .iter()
+        .flat_map(|question| question.askers.iter().map(move |asker| (question, *asker)))
+        .collect();
+    let answers: Vec<Result<Answer, LabError>> = thread::scope(|scope| {
+        let asked: Vec<_> = pairs
+            .iter()
+            .map(|(question, asker)| scope.spawn(move || question.ask(lab, *asker)))
+            .collect();
+        asked
+            .into_iter()
+            .map(|asked| asked.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    let mut wrong = String::new();
+    for ((question, asker), answer) in pairs.into_iter().zip(answers) {
+        let answer = answer?;
+        let (protocol, to) = question.target();
+        let before = memory.insert((asker, protocol, to), answer.clone());
+        if !question.accepts(&answer, before.as_ref()) {
+            let _ = writeln!(wrong, "  asked {question}\n  {asker} met {answer}");
+        }
+    }
+    Ok(wrong)
+}

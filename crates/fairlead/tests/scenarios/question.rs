@@ -1,0 +1,253 @@
+//! A question as text, `CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use fairlead_core::address::Protocol;
+use fairlead_lab::{Client, Failure, Lab, LabError, Series, Source};
+use serde::Deserialize;
+
+/// How often a client asks for each endpoint that it should meet: one of two is missed by chance
+/// once in four billion times.
+const TRIES: usize = 16;
+
+/// How often each client of a crowd asks.
+const TRIES_IN_CROWD: usize = 3;
+
+/// Pods on the node, enough of them that two endpoints both get some.
+const CROWD: std::ops::Range<u8> = 200..232;
+
+/// A client, or more than one, and whom they should meet at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Question {
+    text: String,
+    /// Each asks for itself, and is judged for itself.
+    pub(crate) askers: Vec<Asker>,
+    protocol: Protocol,
+    to: SocketAddr,
+    expected: Expected,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    /// One client.
+    One(Client),
+    /// Many pods on the node, taken together.
+    Crowd,
+}
+
+/// Whom a client should meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Expected {
+    /// All of these endpoints and no others.
+    All(BTreeSet<SocketAddr>, Option<Source>),
+    /// One of these endpoints, always the same one.
+    OneOf(BTreeSet<SocketAddr>, Option<Source>),
+    /// Whom it met when it last asked.
+    Same,
+    /// Nobody, for this reason.
+    Failure(Failure),
+    /// Nobody, for whatever reason.
+    Nobody,
+}
+
+/// What the clients behind an asker met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer(Vec<Series>);
+
+impl Question {
+    /// What tells it from all questions that are not the same again: the address.
+    pub(crate) fn target(&self) -> (Protocol, SocketAddr) {
+        (self.protocol, self.to)
+    }
+
+    /// Asks for one of the askers.
+    pub(crate) fn ask(&self, lab: &Lab, asker: Asker) -> Result<Answer, LabError> {
+        let tries = match (asker, &self.expected) {
+            (Asker::Crowd, _) => TRIES_IN_CROWD,
+            (_, Expected::All(endpoints, _)) => TRIES * endpoints.len(),
+            _ => TRIES,
+        };
+        let ask = |client| lab.ask(client, self.protocol, self.to, tries);
+        asker
+            .clients(self.to)
+            .into_iter()
+            .map(ask)
+            .collect::<Result<_, _>>()
+            .map(Answer)
+    }
+
+    /// Whether an answer is as expected; `before` is what the asker met when it last asked.
+    pub(crate) fn accepts(&self, answer: &Answer, before: Option<&Answer>) -> bool {
+        let Answer(series) = answer;
+        let errors = answer.errors();
+        match &self.expected {
+            Expected::All(endpoints, source) => {
+                errors.is_empty() && answer.endpoints() == *endpoints && answer.has_source(*source)
+            }
+            Expected::OneOf(endpoints, source) => {
+                errors.is_empty()
+                    && series.iter().all(|series| series.by_endpoint.len() == 1)
+                    && answer.endpoints().is_subset(endpoints)
+                    && answer.has_source(*source)
+            }
+            Expected::Same => before.is_some_and(|before| {
+                errors.is_empty() && answer.by_client().eq(before.by_client())
+            }),
+            Expected::Failure(failure) => {
+                answer.endpoints().is_empty() && errors == BTreeSet::from([failure.clone()])
+            }
+            Expected::Nobody => answer.endpoints().is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Asker {
+    fn clients(self, to: SocketAddr) -> Vec<Client> {
+        let pod = |n: u8| -> IpAddr {
+            match to {
+                SocketAddr::V4(_) => [10, 244, 1, n].into(),
+                SocketAddr::V6(_) => [0xfd00, 0x10, 0x244, 1, 0x8000, 0, 0, n.into()].into(),
+            }
+        };
+        match self {
+            Asker::One(client) => vec![client],
+            Asker::Crowd => CROWD.map(|n| Client::Hairpin(pod(n))).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asker::One(Client::Hairpin(address)) => write!(f, "pod {address}"),
+            Asker::One(client) => client.fmt(f),
+            Asker::Crowd => f.write_str("crowd"),
+        }
+    }
+}
+
+impl Answer {
+    fn by_client(&self) -> impl Iterator<Item = BTreeSet<SocketAddr>> {
+        self.0
+            .iter()
+            .map(|series| series.by_endpoint.keys().copied().collect())
+    }
+
+    fn endpoints(&self) -> BTreeSet<SocketAddr> {
+        self.by_client().flatten().collect()
+    }
+
+    fn errors(&self) -> BTreeSet<Failure> {
+        self.0
+            .iter()
+            .flat_map(|series| series.outcome().errors)
+            .collect()
+    }
+
+    fn has_source(&self, source: Option<Source>) -> bool {
+        let has = |source| match source {
+            Source::Kept => self.0.iter().all(|series| series.masqueraded == 0),
+            Source::Masqueraded => self.0.iter().all(|series| series.kept == 0),
+        };
+        source.is_none_or(has)
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, series) in self.0.iter().enumerate() {
+            let separator = if n > 0 { " | " } else { "" };
+            write!(f, "{separator}{}", series.outcome())?;
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for Question {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Question, String> {
+        let parts = text.split_once(" -> ").and_then(|(askers, rest)| {
+            let (target, expected) = rest.split_once(" => ")?;
+            let (to, protocol) = target.split_once('/')?;
+            Some((askers, to, protocol, expected))
+        });
+        let (askers, to, protocol, expected) = parts.ok_or_else(|| {
+            format!("{text:?} is not CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED")
+        })?;
+        let in_it = |error| format!("{error} in {text:?}");
+        Ok(Question {
+            askers: list(askers, asker).map_err(in_it)?,
+            protocol: match protocol {
+                "TCP" => Protocol::Tcp,
+                "UDP" => Protocol::Udp,
+                other => return Err(in_it(format!("{other:?} is neither TCP nor UDP"))),
+            },
+            to: endpoint(to).map_err(in_it)?,
+            expected: self::expected(expected).map_err(in_it)?,
+            text,
+        })
+    }
+}
+
+fn asker(text: &str) -> Result<Asker, String> {
+    Ok(Asker::One(match text {
+        "crowd" => return Ok(Asker::Crowd),
+        "pod" => Client::Pod,
+        "node" => Client::Node,
+        "outside" => Client::Outside,
+        "outside-allowed" => Client::OutsideAllowed,
+        other => {
+            let address = other
+                .strip_prefix("pod ")
+                .and_then(|text| text.parse().ok());
+            Client::Hairpin(address.ok_or_else(|| format!("{other:?} is no client"))?)
+        }
+    }))
+}
+
+fn expected(text: &str) -> Result<Expected, String> {
+    Ok(match text {
+        "refused" => Expected::Failure(Failure::Refused),
+        "dropped" => Expected::Failure(Failure::Timeout),
+        "prohibited" => Expected::Failure(Failure::Prohibited),
+        "nobody" => Expected::Nobody,
+        "the same" => Expected::Same,
+        endpoints => {
+            let (endpoints, one) = match endpoints.strip_prefix("one of ") {
+                Some(rest) => (rest, true),
+                None => (endpoints, false),
+            };
+            let (endpoints, source) = match endpoints.rsplit_once(", ") {
+                Some((rest, "kept")) => (rest, Some(Source::Kept)),
+                Some((rest, "masqueraded")) => (rest, Some(Source::Masqueraded)),
+                _ => (endpoints, None),
+            };
+            let endpoints = list(endpoints, endpoint)?.into_iter().collect();
+            if one {
+                Expected::OneOf(endpoints, source)
+            } else {
+                Expected::All(endpoints, source)
+            }
+        }
+    })
+}
+
+fn endpoint(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not ADDRESS:PORT"))
+}
+
+fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(", ").map(parse).collect()
+}
