@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use fairlead_core::address::Family;
 use fairlead_kernel::nft::ruleset::{Bytes, Element, Op, SetName};
 
+use super::observe::Elements;
 use super::rows::rows;
 use super::schema::{CLUSTER_IPS, HAIRPIN};
 use super::state::{Group, PortState};
@@ -86,25 +87,19 @@ impl ElementChanges {
 
     /// What is found in the kernel already need not be added; what is found and was not added
     /// is to be removed. For changes that began with nothing.
-    pub(super) fn reconcile(
-        &mut self,
-        family: Family,
-        found: &mut HashMap<(SetName, Bytes), Element>,
-    ) {
-        let mut differing = Vec::new();
-        for ((_, set), elements) in self.added.iter_mut().filter(|((of, _), _)| *of == family) {
-            elements.retain(|element| match found.remove(&(*set, element.key)) {
-                Some(there) if is_same(&there, element) => false,
-                Some(there) => {
-                    differing.push((*set, there));
-                    true
-                }
-                None => true,
-            });
-        }
-        let leftover = found.drain().map(|((set, _), element)| (set, element));
-        for (set, element) in differing.into_iter().chain(leftover) {
-            self.remove(family, set, element);
+    pub(super) fn reconcile(&mut self, family: Family, found: Elements) {
+        for (set, mut found) in found {
+            let mut stays = vec![false; found.len()];
+            if let Some(added) = self.added.get_mut(&(family, set)) {
+                added.retain(|element| {
+                    let there = found.binary_search_by_key(&element.key, |there| there.key);
+                    let same = there.ok().filter(|at| is_same(&found[*at], element));
+                    same.map(|at| stays[at] = true).is_none()
+                });
+            }
+            let mut stays = stays.into_iter();
+            found.retain(|_| stays.next() == Some(false));
+            self.removed.insert((family, set), found);
         }
     }
 

@@ -188,20 +188,20 @@ impl Installed {
     }
 
     /// Everything a table has, given what was found of it.
-    fn found_table(&mut self, family: Family, mut found: Found, draft: &mut Draft) -> Vec<Op> {
+    fn found_table(&mut self, family: Family, found: Found, draft: &mut Draft) -> Vec<Op> {
         let mut ops = vec![Op::AddTable {
             comment: TABLE_COMMENT,
         }];
         ops.extend(schema::sets().into_iter().map(Op::AddSet));
         ops.extend(self.changed_chains(family, draft));
-        draft.elements.reconcile(family, &mut found.elements);
+        draft.elements.reconcile(family, found.elements);
         ops.extend(draft.elements.take_ops(family));
-        self.note_strangers(family, &found);
+        self.note_strangers(family, &found.chains);
         ops
     }
 
     /// Chains that are none of ours, or not used any more, wait to be removed.
-    fn note_strangers(&mut self, family: Family, found: &Found) {
+    fn note_strangers(&mut self, family: Family, found: &[String]) {
         let frame = self
             .frames
             .get(&family)
@@ -215,10 +215,7 @@ impl Installed {
                 .filter(|(of, _)| *of == family)
                 .map(|(_, chain)| chain.name()),
         );
-        let names = found
-            .chains
-            .iter()
-            .map(|name| ChainName::from(name.as_str()));
+        let names = found.iter().map(|name| ChainName::from(name.as_str()));
         self.idle.extend(
             names
                 .filter(|name| !ours.contains(name))

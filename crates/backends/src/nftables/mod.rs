@@ -17,6 +17,7 @@ mod observe;
 mod render;
 mod rows;
 mod schema;
+mod slots;
 mod state;
 
 pub use frame::Frame;

@@ -116,6 +116,6 @@ pub struct ObservedSet {
     pub dynamic: bool,
     /// `NFTA_SET_DESC_SIZE`.
     pub size: Option<u32>,
-    /// Its elements; not read for a dynamic set, whose elements are the packets' own.
+    /// Its elements, sorted by their keys; not read for a dynamic set, whose elements are the packets' own.
     pub elements: Vec<Element>,
 }

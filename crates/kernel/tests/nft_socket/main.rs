@@ -426,11 +426,11 @@ fn many_elements(family: Family, count: u32) -> Batch {
 }
 
 fn elements(batch: &Batch) -> impl Iterator<Item = &Element> {
-    let elements = |op| match op {
-        &Op::AddElements { ref elements, .. } => &elements[..],
-        _ => &[],
-    };
-    batch.ops.iter().flat_map(elements)
+    let ops = batch.ops.iter().filter_map(|op| match op {
+        Op::AddElements { elements, .. } => Some(elements),
+        _ => None,
+    });
+    ops.flatten()
 }
 
 fn service_element(family: Family, number: u32) -> Element {

@@ -13,7 +13,7 @@ use crate::netlink::{Attribute, Attributes, Request, Socket};
 /// How often a set whose elements will not hold still is read before it is given up.
 const ATTEMPTS: usize = 20;
 
-/// Reads a set's elements.
+/// Reads a set's elements and sorts them by their keys.
 ///
 /// A hash table that has been filled grows for a while. Elements that move are then given twice
 /// or, in a dump of many messages, not at all, and the kernel does not say so. A dump is trusted
@@ -31,10 +31,12 @@ pub(super) fn read_elements(
     let set = &described.set;
     let mut order_before = None;
     for _ in 0..ATTEMPTS {
-        let Reading { order, bounds } = dump(socket, table, set, |read: &mut Reading, element| {
-            read.order.write(element.payload);
-            read.bounds.extend(bound(element.nested(), chain_names));
-        })?;
+        let Reading { order, mut bounds } =
+            dump(socket, table, set, |read: &mut Reading, element| {
+                read.order.write(element.payload);
+                read.bounds.extend(bound(element.nested(), chain_names));
+            })?;
+        bounds.sort_unstable_by_key(|bound| bound.element.key);
         if set.interval {
             // Its elements are not in a hash table.
             return Ok(elements(bounds, described.single_field));
@@ -52,12 +54,11 @@ pub(super) fn read_elements(
     })
 }
 
-/// There are `count` elements, and no key is there twice.
+/// There are `count` elements, and no key is there twice. They are sorted.
 fn is_complete(bounds: &[Bound], count: Option<u32>) -> bool {
-    count.is_some_and(|count| count as usize == bounds.len()) && {
-        let keys: HashSet<&Bytes> = bounds.iter().map(|bound| &bound.element.key).collect();
-        keys.len() == bounds.len()
-    }
+    let mut neighbours = bounds.windows(2);
+    count.is_some_and(|count| count as usize == bounds.len())
+        && neighbours.all(|pair| pair[0].element.key != pair[1].element.key)
 }
 
 /// A dump of a set's elements, and a hash of it.
