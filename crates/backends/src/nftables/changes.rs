@@ -88,7 +88,7 @@ impl ElementChanges {
     /// What is found in the kernel already need not be added; what is found and was not added
     /// is to be removed. For changes that began with nothing.
     pub(super) fn reconcile(&mut self, family: Family, found: Elements) {
-        for (set, mut found) in found {
+        for (set, mut found) in found.0 {
             let mut stays = vec![false; found.len()];
             if let Some(added) = self.added.get_mut(&(family, set)) {
                 added.retain(|element| {

@@ -22,7 +22,7 @@ mod state;
 
 pub use frame::Frame;
 pub use installed::{Changes, Installed};
-pub use observe::{Finding, Found, understand};
+pub use observe::{Elements, Finding, Found, understand};
 pub use render::render;
 pub use schema::table;
 pub use state::{Group, PortState};

@@ -6,7 +6,7 @@ use fairlead_core::address::Family;
 use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
 use fairlead_kernel::nft::handle::{ObservedChain, ObservedSet, ObservedTable};
-use fairlead_kernel::nft::ruleset::{DataType, Element, Set, SetName};
+use fairlead_kernel::nft::ruleset::{Bytes, DataType, Element, Set, SetName};
 use fairlead_kernel::nft::schema::kernel_len;
 
 use super::frame::base_hooks;
@@ -16,7 +16,7 @@ use super::slots::slots;
 /// A table as it was found.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Elements of our sets, sorted by their keys.
+    /// Elements of our sets.
     pub elements: Elements,
     /// The names of all chains.
     pub chains: Vec<String>,
@@ -24,8 +24,23 @@ pub struct Found {
     pub slots: HashMap<Destination, Vec<Target>>,
 }
 
-/// Elements by set, each set's sorted by their keys.
-pub(super) type Elements = BTreeMap<SetName, Vec<Element>>;
+/// Elements by set, sorted by their keys.
+#[derive(Debug, Default)]
+pub struct Elements(pub(super) BTreeMap<SetName, Vec<Element>>);
+
+impl Elements {
+    /// The elements of a set.
+    pub fn of(&self, set: &str) -> &[Element] {
+        self.0.get(set).map_or(&[], Vec::as_slice)
+    }
+
+    /// The element of a set with this key.
+    pub fn find(&self, set: &str, key: &Bytes) -> Option<&Element> {
+        let sorted = self.of(set);
+        let found = sorted.binary_search_by_key(key, |element| element.key);
+        found.ok().map(|at| &sorted[at])
+    }
+}
 
 /// What to do about a table that is there.
 #[derive(Debug)]
@@ -63,7 +78,7 @@ pub fn understand(family: Family, observed: Option<ObservedTable>) -> Finding {
         let Some(ours) = ours.iter().find(|ours| ours.name == set.name) else {
             continue;
         };
-        found.elements.insert(ours.name, set.elements);
+        found.elements.0.insert(ours.name, set.elements);
     }
     found.slots = slots(family, &found.elements);
     Finding::Usable(Box::new(found))

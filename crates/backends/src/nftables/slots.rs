@@ -15,12 +15,12 @@ use super::schema::{BY_ADDRESS, BY_NODEPORT};
 /// The endpoints of each destination. Services with affinity have pins in their slots, which
 /// nearly always are the endpoints' addresses; the pins lead to the endpoints.
 pub(super) fn slots(family: Family, elements: &Elements) -> HashMap<Destination, Vec<Target>> {
-    let table = Table { family, elements };
+    let found = Table { family, elements };
     let mut slots = HashMap::new();
     for maps in [&BY_ADDRESS, &BY_NODEPORT] {
         for map in [maps.endpoints, maps.choices] {
-            let runs = table.elements(map).chunk_by(have_same_destination);
-            slots.extend(runs.filter_map(|run| table.in_order(map, run)));
+            let runs = elements.of(map).chunk_by(have_same_destination);
+            slots.extend(runs.filter_map(|run| found.in_order(map, run)));
         }
     }
     slots
@@ -36,10 +36,6 @@ struct Table<'a> {
 type Slot = (Destination, u32, Target);
 
 impl Table<'_> {
-    fn elements(&self, set: SetName) -> &[Element] {
-        self.elements.get(set).map_or(&[], Vec::as_slice)
-    }
-
     /// The endpoints of the one destination that the elements are of.
     fn in_order(&self, map: SetName, run: &[Element]) -> Option<(Destination, Vec<Target>)> {
         let read = |element| self.slot(map, element);
@@ -81,14 +77,8 @@ impl Table<'_> {
         };
         let living = [maps.sticky, maps.sticky_outside]
             .into_iter()
-            .find_map(|map| self.element(map, &key))?;
+            .find_map(|map| self.elements.find(map, &key))?;
         self.value(living)?.target()
-    }
-
-    fn element(&self, set: SetName, key: &Bytes) -> Option<&Element> {
-        let sorted = self.elements(set);
-        let found = sorted.binary_search_by_key(key, |element| element.key);
-        found.ok().map(|at| &sorted[at])
     }
 
     fn value<'a>(&self, element: &'a Element) -> Option<Fields<'a>> {
