@@ -39,7 +39,7 @@ pub use client::Client;
 pub use error::LabError;
 pub use lab::Lab;
 pub use machine::{Machine, MachineError};
-pub use network::{Network, Place};
+pub use network::{NODE_V4, NODE_V6, Network, Place};
 pub use outcome::{Failure, Outcome, Outcomes, Source};
 pub use pod::{PORTS, Pods};
 pub use probe::{Answer, Series};

@@ -14,10 +14,10 @@ use super::Network;
 use crate::LabError;
 
 /// The node's IPv4 address, on the network 192.0.2.0/24 (RFC 5737).
-pub(crate) const NODE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+pub const NODE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 
 /// The node's IPv6 address, on the network `2001:db8:2::/64` (RFC 3849).
-pub(crate) const NODE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10);
+pub const NODE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10);
 
 /// Whether a pod of this address is on the node.
 pub(crate) fn is_local_pod(address: IpAddr) -> bool {
