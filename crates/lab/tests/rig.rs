@@ -120,8 +120,11 @@ fn pods_can_be_added() -> Result<(), Failed> {
         }
     }
     lab.network().add_node_address("172.20.0.1".parse()?)?;
-    lab.network().add_node_address("192.0.2.10".parse()?)?;
-    for address in pods.map(|(pod, _)| pod).iter().chain(&["172.20.0.1"]) {
+    for _twice in 0..2 {
+        lab.network().add_node_address("192.0.2.11".parse()?)?;
+    }
+    let of_node = ["172.20.0.1", "192.0.2.11"];
+    for address in pods.map(|(pod, _)| pod).iter().chain(&of_node) {
         let to = SocketAddr::new(address.parse()?, 80);
         for client in [Client::Pod, Client::Node, Client::Outside] {
             let series = lab.ask(client, Protocol::Tcp, to, 2)?;

@@ -2,8 +2,14 @@
 
 use std::fmt::Write;
 
+use fairlead_core::address::Family;
+use fairlead_core::model::Destination;
 use fairlead_core::route::{DropReason, Origin, RejectReason, Route, Verdict};
 use fairlead_lab::{Failure, Series};
+
+/// Between namespaces the ICMPv6 answer to a first SYN changes nothing, and connect(2) fails at the
+/// answer to the second, after more time than a probe has (seen with Linux 6.18).
+const LATE: &str = "over IPv6 the client notices a second later";
 
 /// What went wrong with connections from somewhere, and why, as far as the route explains it.
 /// `None` when all were answered.
@@ -11,7 +17,13 @@ pub(super) fn of(route: &Route, origin: Origin, series: &Series) -> Option<Strin
     let failures = series.outcome().errors;
     let met = failures.first()?;
     let explained = match route.verdicts.from(origin) {
-        Verdict::Reject(reason) => (*met == Failure::Refused).then(|| rejected(reason).to_owned()),
+        Verdict::Reject(reason) => match met {
+            Failure::Refused => Some(rejected(reason).to_owned()),
+            Failure::Timeout if is_ipv6(route.destination) => {
+                Some(format!("{}; {LATE}", rejected(reason)))
+            }
+            _ => None,
+        },
         Verdict::Drop(reason) => (*met == Failure::Timeout).then(|| dropped(reason).to_owned()),
         Verdict::Forward { .. } => sources(route).filter(|_| *met == Failure::Timeout),
     };
@@ -24,6 +36,13 @@ pub(super) fn of(route: &Route, origin: Origin, series: &Series) -> Option<Strin
         let _ = write!(text, " {count} {failure}");
     }
     Some(text)
+}
+
+fn is_ipv6(destination: Destination) -> bool {
+    match destination {
+        Destination::Address(ip, ..) => ip.is_ipv6(),
+        Destination::NodePort(family, ..) => family == Family::V6,
+    }
 }
 
 fn rejected(reason: RejectReason) -> &'static str {
@@ -57,8 +76,8 @@ fn sources(route: &Route) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use fairlead_core::address::{Family, Protocol};
-    use fairlead_core::model::{Destination, DestinationKind};
+    use fairlead_core::address::Protocol;
+    use fairlead_core::model::DestinationKind;
     use fairlead_core::route::{Pool, Verdicts};
 
     use super::*;
@@ -107,6 +126,27 @@ mod tests {
         ] {
             assert_eq!(reason(verdict, sources, failure).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn refused_over_ipv6_may_look_like_dropped() {
+        let route = Route {
+            destination: Destination::NodePort(Family::V6, Protocol::Tcp, 30080),
+            kind: DestinationKind::NodePort,
+            verdicts: Verdicts::same(Verdict::Reject(RejectReason::NoneReady)),
+            sources: None,
+        };
+        let series = Series {
+            errors: BTreeMap::from([(Failure::Timeout, 4)]),
+            ..Series::default()
+        };
+        assert_eq!(
+            of(&route, Origin::LocalPod, &series).as_deref(),
+            Some(
+                "refused: no endpoint of the Service is ready; \
+                 over IPv6 the client notices a second later"
+            )
+        );
     }
 
     #[test]

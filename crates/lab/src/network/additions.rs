@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use nix::libc;
 
 use super::Network;
-use super::layout::Host;
+use super::layout::{Host, OTHER_NODE};
 use crate::LabError;
 
 /// Where a pod is.
@@ -22,10 +22,18 @@ pub enum Place {
 }
 
 impl Network {
-    /// Gives the node one more address, by which everybody reaches it. One that it has is fine.
+    /// Gives the node one more address, by which everybody reaches it. One that it has is fine;
+    /// that of the other node is not the other node's any more.
     pub fn add_node_address(&self, address: IpAddr) -> Result<(), LabError> {
+        if address == OTHER_NODE.addr() {
+            let mut world = Host::open(&self.world)?;
+            unless(
+                libc::EADDRNOTAVAIL,
+                world.0.remove_address("eth0", OTHER_NODE),
+            )?;
+        }
         let mut node = Host::open(&self.node)?;
-        unless_there(node.0.add_address("eth0", address.into()))
+        unless(libc::EEXIST, node.0.add_address("eth0", address.into()))
     }
 
     /// Lets a pod at this address answer as the others do, whatever network the address is of.
@@ -47,13 +55,15 @@ impl Network {
             Some(gateway) => node.via(&pod, gateway, device)?,
         }
         let mut home = Host::open(home)?;
-        unless_there(home.0.add_route(&Route::local(address.into()).dev("lo")))
+        let own = Route::local(address.into()).dev("lo");
+        unless(libc::EEXIST, home.0.add_route(&own))
     }
 }
 
-fn unless_there(added: Result<(), CallError>) -> Result<(), LabError> {
-    match added {
-        Err(error) if error.errno == libc::EEXIST => Ok(()),
-        added => Ok(added?),
+/// What was so before is fine.
+fn unless(already: i32, done: Result<(), CallError>) -> Result<(), LabError> {
+    match done {
+        Err(error) if error.errno == already => Ok(()),
+        done => Ok(done?),
     }
 }

@@ -19,6 +19,10 @@ pub const NODE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// The node's IPv6 address, on the network `2001:db8:2::/64` (RFC 3849).
 pub const NODE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10);
 
+/// The other node's address.
+pub(super) const OTHER_NODE: IpNet =
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11)), 24);
+
 /// Whether a pod of this address is on the node.
 pub(crate) fn is_local_pod(address: IpAddr) -> bool {
     let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
@@ -114,9 +118,10 @@ fn lay_out_local_pods(pods: &mut Host) -> Result<(), LabError> {
 
 fn lay_out_world(world: &mut Host) -> Result<(), LabError> {
     world.0.set_up("eth0")?;
-    for address in ["192.0.2.1/24", "192.0.2.11/24", "2001:db8:2::1/64"] {
+    for address in ["192.0.2.1/24", "2001:db8:2::1/64"] {
         world.address("eth0", address)?;
     }
+    world.0.add_address("eth0", OTHER_NODE)?;
     for client in [outside, outside_allowed] {
         for family in Family::BOTH {
             world.0.add_address("lo", IpNet::from(client(family)))?;
