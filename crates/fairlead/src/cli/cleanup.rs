@@ -8,7 +8,8 @@ use fairlead_kernel::nft::socket::NftSocket;
 
 /// Removes our tables, and says what it found.
 pub(super) fn run() -> anyhow::Result<()> {
-    let socket = NftSocket::open().context("cannot talk to nf_tables")?;
+    let socket = NftSocket::open()
+        .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
     let removed = Engine::new(socket, &Family::BOTH).remove()?;
     println!(
         "{}",
