@@ -1,0 +1,287 @@
+//! Starting, stopping, and starting again.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::panic::resume_unwind;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead_core::address::Protocol;
+use fairlead_lab::{Client, Failure, Lab, LabError};
+use libtest_mimic::Failed;
+use serde_json::json;
+
+use crate::objects::{many, service, slice};
+use crate::rig::{Folder, Proxy};
+use crate::tests;
+use crate::watch::{await_health, listing};
+
+tests! {
+    a_restart_disturbs_nothing,
+    a_restart_takes_in_what_changed_meanwhile,
+    sigterm_ends_it_at_once_and_leaves_the_rules,
+    healthy_only_after_the_first_sync,
+    sigterm_ends_it_at_once_while_it_is_busy,
+    a_port_in_use_is_reported_and_tried_again,
+}
+
+/// As many Services as keep a debug build busy for a moment.
+const BUSY: u16 = 2000;
+
+fn a_restart_disturbs_nothing() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = with_affinity()?;
+    folder.apply(&service(
+        "echo",
+        &json!({"clusterIP": "10.96.20.2", "ports": [{"port": 7}]}),
+    ))?;
+    folder.apply(&slice("echo", "TCP", 7777, &["10.244.1.150"]))?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let mut echo = Echo::connect(&lab)?;
+    echo.says("before")?;
+    let (met, programmed) = (meet(&lab)?, listing(&lab)?);
+    let mut monitor = Monitor::start(&lab)?;
+
+    // New connections go on while it is away and while it comes back.
+    let over = AtomicBool::new(false);
+    let (proxy, errors) = thread::scope(|scope| {
+        let asking = scope.spawn(|| ask_until(&lab, &over));
+        drop(proxy);
+        let proxy = Proxy::start(&lab, &folder, &[]);
+        let settled = proxy.and_then(|proxy| await_health(&lab, &proxy, 200).map(|()| proxy));
+        over.store(true, Ordering::Relaxed);
+        let errors = asking.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok::<_, Failed>((settled?, errors))
+    })?;
+    echo.says("after")?;
+    if !errors.is_empty() {
+        return Err(proxy.failed(&format!("new connections failed: {errors:?}")));
+    }
+    if meet(&lab)? != met {
+        return Err(proxy.failed(&format!("clients met others than {met:?}")));
+    }
+    if listing(&lab)? != programmed {
+        return Err(proxy.failed("the rules are others"));
+    }
+    let changed = monitor.end()?;
+    if let Some(element) = changed.lines().find(|line| line.contains(" element ")) {
+        return Err(proxy.failed(&format!("a restart changed an element: {element}")));
+    }
+    assert!(
+        changed.contains("rule "),
+        "the monitor has to see something:\n{changed}"
+    );
+    proxy.end("TERM")
+}
+
+fn a_restart_takes_in_what_changed_meanwhile() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = with_affinity()?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let met = meet(&lab)?;
+    drop(proxy);
+    folder.apply(&slice("sticky", "TCP", 8080, &["10.244.2.6", "10.244.2.7"]))?;
+    folder.delete("Service many")?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    for (before, after) in met.iter().zip(meet(&lab)?) {
+        let stays = before.ip().to_string() == "10.244.2.6";
+        if (stays && after != *before) || after.ip().to_string() == "10.244.2.5" {
+            return Err(proxy.failed(&format!("who had met {before} met {after}")));
+        }
+    }
+    let gone = lab.ask(Client::Node, Protocol::Tcp, MANY, 4)?;
+    match gone.by_endpoint.is_empty() {
+        true => proxy.end("INT"),
+        false => Err(proxy.failed("a deleted Service answers")),
+    }
+}
+
+fn sigterm_ends_it_at_once_and_leaves_the_rules() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = with_affinity()?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let programmed = listing(&lab)?;
+    ends_at_once(proxy)?;
+    assert_eq!(listing(&lab)?, programmed);
+    assert_eq!(
+        lab.ask(Client::Pod, Protocol::Tcp, MANY, 20)?.errors.len(),
+        0
+    );
+    Ok(())
+}
+
+fn healthy_only_after_the_first_sync() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let folder = Folder::new(&[])?;
+    folder.write("many.json", many(BUSY).to_string().as_bytes())?;
+    let proxy = Proxy::start(&lab, &folder, &[])?;
+    await_health(&lab, &proxy, 503)?;
+    await_health(&lab, &proxy, 200)?;
+    let last = format!("10.97.{}.{}:80", (BUSY - 1) / 256, (BUSY - 1) % 256);
+    let series = lab.ask(Client::Pod, Protocol::Tcp, last.parse()?, 5)?;
+    if !series.errors.is_empty() {
+        return Err(format!(
+            "healthy, and {last} met {}\n{}",
+            series.outcome(),
+            proxy.log()
+        )
+        .into());
+    }
+    proxy.end("TERM")
+}
+
+fn sigterm_ends_it_at_once_while_it_is_busy() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let folder = Folder::new(&[])?;
+    folder.write("many.json", many(BUSY).to_string().as_bytes())?;
+    let proxy = Proxy::start(&lab, &folder, &[])?;
+    await_health(&lab, &proxy, 503)?;
+    ends_at_once(proxy)
+}
+
+fn a_port_in_use_is_reported_and_tried_again() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = with_affinity()?;
+    let taken = lab.node().run(|| TcpListener::bind("0.0.0.0:10256"))??;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let complaint = "health server on 0.0.0.0:10256: Address already in use";
+    if !proxy.log().contains(complaint) {
+        return Err(proxy.failed(&format!("it did not say {complaint:?}")));
+    }
+    drop(taken);
+    await_health(&lab, &proxy, 200)?;
+    proxy.end("TERM")
+}
+
+/// A Service without affinity.
+const MANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 96, 20, 3)), 80);
+
+/// A Service with affinity, and one without.
+fn with_affinity() -> Result<Folder, Failed> {
+    Folder::new(&[
+        service(
+            "sticky",
+            &json!({"clusterIP": "10.96.20.1", "ports": [{"port": 80}], "sessionAffinity": "ClientIP"}),
+        ),
+        slice("sticky", "TCP", 8080, &["10.244.2.5", "10.244.2.6"]),
+        service(
+            "many",
+            &json!({"clusterIP": "10.96.20.3", "ports": [{"port": 80}]}),
+        ),
+        slice(
+            "many",
+            "TCP",
+            8080,
+            &["10.244.2.5", "10.244.2.6", "10.244.2.7", "10.244.2.8"],
+        ),
+    ])
+}
+
+/// Whom twenty clients meet at the Service with affinity.
+fn meet(lab: &Lab) -> Result<Vec<SocketAddr>, Failed> {
+    let mut met = Vec::new();
+    for n in 200..220 {
+        let client = Client::Hairpin(Ipv4Addr::new(10, 244, 1, n).into());
+        let series = lab.ask(client, Protocol::Tcp, "10.96.20.1:80".parse()?, 3)?;
+        match series.by_endpoint.keys().collect::<Vec<_>>()[..] {
+            [only] => met.push(*only),
+            _ => return Err(format!("not one endpoint: {}", series.outcome()).into()),
+        }
+    }
+    Ok(met)
+}
+
+/// Asks until it is over, and returns what went wrong.
+fn ask_until(lab: &Lab, over: &AtomicBool) -> Result<BTreeSet<Failure>, LabError> {
+    let mut errors = BTreeSet::new();
+    while !over.load(Ordering::Relaxed) {
+        errors.extend(
+            lab.ask(Client::Node, Protocol::Tcp, MANY, 20)?
+                .errors
+                .into_keys(),
+        );
+    }
+    Ok(errors)
+}
+
+fn ends_at_once(proxy: Proxy<'_>) -> Result<(), Failed> {
+    let told = Instant::now();
+    proxy.end("TERM")?;
+    match told.elapsed() {
+        time if time < Duration::from_secs(1) => Ok(()),
+        time => Err(format!("it took {time:?} to end").into()),
+    }
+}
+
+/// Everything that happens to the node's rules.
+struct Monitor(Child);
+
+impl Monitor {
+    fn start(lab: &Lab) -> Result<Monitor, Failed> {
+        let mut command = Command::new("nft");
+        command.arg("monitor").stdout(Stdio::piped());
+        Ok(Monitor(lab.node().run(|| command.spawn())??))
+    }
+
+    /// What happened.
+    fn end(&mut self) -> Result<String, Failed> {
+        self.0.kill()?;
+        let mut text = String::new();
+        self.0
+            .stdout
+            .take()
+            .ok_or("nft monitor was asked before")?
+            .read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A connection that stays open.
+struct Echo(TcpStream);
+
+impl Echo {
+    /// Connects to a server of its own through the Service `echo`.
+    fn connect(lab: &Lab) -> Result<Echo, Failed> {
+        let listener = lab
+            .network()
+            .local_pods()
+            .run(|| TcpListener::bind("10.244.1.150:7777"))??;
+        thread::spawn(move || -> std::io::Result<u64> {
+            let (mut stream, _) = listener.accept()?;
+            std::io::copy(&mut stream.try_clone()?, &mut stream)
+        });
+        let stream = lab
+            .network()
+            .world()
+            .run(|| TcpStream::connect("10.96.20.2:7"))??;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        Ok(Echo(stream))
+    }
+
+    /// Says something and hears it.
+    fn says(&mut self, text: &str) -> Result<(), Failed> {
+        self.0.write_all(text.as_bytes())?;
+        let mut heard = vec![0; text.len()];
+        self.0
+            .read_exact(&mut heard)
+            .map_err(|error| format!("{text:?} is not heard: {error}"))?;
+        assert_eq!(heard, text.as_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Services with many endpoints.
+
+use std::process::Command;
+use std::time::Duration;
+
+use fairlead_core::address::Protocol;
+use fairlead_lab::{Client, Lab};
+use libtest_mimic::Failed;
+use serde_json::{Value, json};
+
+use crate::objects::{service, slice};
+use crate::rig::{Folder, Proxy};
+use crate::tests;
+use crate::watch::within;
+
+tests! {
+    sixty_endpoints_all_get_their_share,
+    ten_thousand_endpoints_in_one_slice,
+}
+
+fn sixty_endpoints_all_get_their_share() -> Result<(), Failed> {
+    const EACH: usize = 16;
+    let lab = Lab::new()?;
+    let addresses: Vec<String> = (1..=60).map(|n| format!("10.244.2.{n}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut folder = Folder::new(&[
+        service(
+            "web",
+            &json!({"type": "NodePort", "clusterIP": "10.96.24.1", "ports": [{"port": 80, "nodePort": 30240}]}),
+        ),
+        slice("web", "TCP", 8080, &addresses),
+    ])?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    for to in ["10.96.24.1:80", "192.0.2.10:30240"] {
+        let series = lab.ask(Client::Pod, Protocol::Tcp, to.parse()?, 60 * EACH)?;
+        let most = series
+            .by_endpoint
+            .values()
+            .max()
+            .copied()
+            .unwrap_or_default();
+        // The counts are Poisson's: with a mean of 16, one of 60 is 0 once in 150,000 times, or
+        // above 48 once in 10^8.
+        if series.by_endpoint.len() != 60 || most > 3 * EACH || !series.errors.is_empty() {
+            return Err(proxy.failed(&format!(
+                "{to}: {:?}, {:?}",
+                series.by_endpoint, series.errors
+            )));
+        }
+    }
+    proxy.end("TERM")
+}
+
+fn ten_thousand_endpoints_in_one_slice() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    // Pods elsewhere, as many as are needed.
+    let mut route = Command::new("ip");
+    route.args(["route", "add", "local", "10.200.0.0/16", "dev", "lo"]);
+    let status = lab.network().world().run(|| route.status())??;
+    assert!(status.success());
+    let mut folder = Folder::new(&ten_thousand(0))?;
+    let mut proxy = Proxy::start(&lab, &folder, &["--min-sync-period=0s".to_owned()])?;
+    proxy.settle(&mut folder)?;
+    spreads(&lab, &proxy)?;
+    // All of them are others, with the first half of the old ones gone.
+    for object in ten_thousand(5000) {
+        folder.apply(&object)?;
+    }
+    within(
+        Duration::from_secs(10),
+        "it takes in ten thousand other endpoints",
+        || proxy.settle(&mut folder).map(|()| true),
+    )?;
+    spreads(&lab, &proxy)?;
+    proxy.end("TERM")
+}
+
+/// A Service without affinity and one with, and ten thousand endpoints of each.
+fn ten_thousand(first: u16) -> Vec<Value> {
+    let address = |n: u16| {
+        let [high, low] = n.to_be_bytes();
+        format!("10.200.{high}.{low}")
+    };
+    let addresses: Vec<String> = (first..first + 10_000).map(address).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let spec = |ip: &str, affinity: &str| json!({"clusterIP": ip, "ports": [{"port": 80}], "sessionAffinity": affinity});
+    vec![
+        service("web", &spec("10.96.24.2", "None")),
+        slice("web", "TCP", 8080, &addresses),
+        service("sticky", &spec("10.96.24.3", "ClientIP")),
+        slice("sticky", "TCP", 8080, &addresses),
+    ]
+}
+
+fn spreads(lab: &Lab, proxy: &Proxy<'_>) -> Result<(), Failed> {
+    let many = lab.ask(Client::Pod, Protocol::Tcp, "10.96.24.2:80".parse()?, 300)?;
+    let one = lab.ask(Client::Pod, Protocol::Tcp, "10.96.24.3:80".parse()?, 30)?;
+    let is_well = many.errors.is_empty() && one.errors.is_empty();
+    // Of 300 by chance among 10,000, less than 280 different ones would be a wonder.
+    if is_well && many.by_endpoint.len() >= 280 && one.by_endpoint.len() == 1 {
+        return Ok(());
+    }
+    Err(format!("{} and {}\n{}", many.outcome(), one.outcome(), proxy.log()).into())
+}
