@@ -17,7 +17,7 @@ use fairlead_lab::Machine;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/vm");
 
 /// For whatever somebody may want to run.
-const LIMIT: Duration = Duration::from_secs(3600);
+const LIMIT: Duration = Duration::from_hours(1);
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut words = env::args_os().skip(1);

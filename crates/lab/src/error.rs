@@ -1,6 +1,7 @@
 //! What can go wrong with the lab itself. What goes wrong with a probe is an answer.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -29,6 +30,12 @@ pub enum LabError {
     /// An object has an address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A pod cannot be reached by the others, with no proxy in between.
+    #[error("the pod {pod} does not answer: the links of the lab carry nothing")]
+    Unreachable {
+        /// Where it should answer.
+        pod: SocketAddr,
+    },
     /// A file could not be read or written.
     #[error("{}: {error}", path.display())]
     File {

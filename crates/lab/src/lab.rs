@@ -1,10 +1,11 @@
 //! A network with pods in it, and clients to ask.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::process::{Command, Output};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fairlead_core::address::Protocol;
 use fairlead_core::api::ObjectName;
@@ -18,6 +19,17 @@ use crate::outcome::Outcomes;
 use crate::pod::{PORTS, Pods};
 use crate::probe::Series;
 use crate::questions::Question;
+
+/// Pods on the node and elsewhere: between them and a client on the node are all links.
+const ACROSS_LINKS: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(10, 244, 1, 130)),
+    IpAddr::V4(Ipv4Addr::new(10, 244, 2, 5)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x244, 1, 0x8000, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x244, 2, 0, 0, 0, 5)),
+];
+
+/// How long links may take to carry packets, on a machine that is slow and busy.
+const LINKS_TAKE: Duration = Duration::from_secs(20);
 
 /// A node, pods that answer, and the rest of the world. Gone when dropped.
 #[derive(Debug)]
@@ -35,6 +47,7 @@ impl Lab {
             network: Network::new()?,
         };
         lab.answer_on(&PORTS)?;
+        lab.wait_for_links()?;
         Ok(lab)
     }
 
@@ -124,6 +137,22 @@ impl Lab {
             }
             Ok(outcomes)
         })
+    }
+
+    /// A link that was set up loses packets until the kernel has taken notice of its carrier, which
+    /// it does at its leisure, for IPv6 after up to a second (`net/core/link_watch.c`).
+    fn wait_for_links(&self) -> Result<(), LabError> {
+        let started = Instant::now();
+        for address in ACROSS_LINKS {
+            let pod = SocketAddr::new(address, PORTS[0]);
+            let ask = || self.ask(Client::Pod, Protocol::Tcp, pod, 1);
+            while ask()?.by_endpoint.is_empty() {
+                if started.elapsed() > LINKS_TAKE {
+                    return Err(LabError::Unreachable { pod });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn in_turn(&self, client: Client, questions: &[&Question]) -> Result<Outcomes, CallError> {
