@@ -24,7 +24,10 @@ pub enum Touched {
 /// Listens to the changes that the kernel reports.
 ///
 /// While anyone listens, the kernel makes a report for each element of a transaction, so before a
-/// large transaction of one's own it is better to [pause](NftMonitor::pause). Afterwards,
+/// large transaction of one's own it is better to [pause](NftMonitor::pause): 240,000 elements
+/// take half a second without a listener and about four with one. A listener in any network
+/// namespace counts, for the kernel does not tell them apart (`netlink_has_listeners` in
+/// net/netlink/af_netlink.c). Afterwards,
 /// [`super::socket::NftSocket::generation`] has gone up by one for every transaction, and tells if
 /// there was another one meanwhile.
 ///
