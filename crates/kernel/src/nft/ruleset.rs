@@ -250,3 +250,14 @@ impl Batch {
         self.ops.iter().map(operations).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_is_small() {
+        // A large cluster has some hundred thousand.
+        assert!(size_of::<Element>() <= 104, "{}", size_of::<Element>());
+    }
+}

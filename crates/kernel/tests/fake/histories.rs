@@ -9,8 +9,27 @@ use super::world::{follow, jump, key, member, pair, remember, sets, value};
 
 /// Transactions, one after another.
 pub(crate) fn any_history() -> impl Strategy<Value = Vec<Vec<Op>>> {
-    let transaction = prop::collection::vec(any_ops(), 1..6).prop_map(|ops| ops.concat());
+    let ops = prop::collection::vec(any_ops(), 1..6);
+    let transaction = ops.prop_map(|ops| together(ops.concat()));
     prop::collection::vec(transaction, 1..8)
+}
+
+/// Elements that are added to a set one after the other, added in one operation.
+fn together(ops: Vec<Op>) -> Vec<Op> {
+    let mut joined: Vec<Op> = Vec::new();
+    for op in ops {
+        match (joined.last_mut(), op) {
+            (
+                Some(Op::AddElements { set, elements }),
+                Op::AddElements {
+                    set: same,
+                    elements: more,
+                },
+            ) if *set == same => elements.extend(more),
+            (_, op) => joined.push(op),
+        }
+    }
+    joined
 }
 
 /// Operations of a small world, so that they meet; what the fake alone refuses is left out.

@@ -342,7 +342,15 @@ fn every_transaction_is_a_generation() {
         let before = nft.generation().unwrap();
         nft.commit(&FAMILIES.map(table::batch)).unwrap();
         assert_eq!(nft.generation().unwrap(), before + 1);
+        let nothing = Batch {
+            table: table::batch(Family::Ip).table,
+            ops: vec![Op::DeleteElements {
+                set: "services",
+                elements: Vec::new(),
+            }],
+        };
         assert_eq!(nft.commit(&[]).unwrap().messages, 0);
+        assert_eq!(nft.commit(&[nothing]).unwrap().messages, 0);
         assert_eq!(nft.generation().unwrap(), before + 1);
     });
 }
