@@ -1,0 +1,87 @@
+//! Fairlead on Debian's kernel, which is older than most and has SCTP.
+//!
+//! Each test switches a machine on, see `fairlead_lab::Machine`, and runs itself in it. Where
+//! `scripts/vm-setup` has not been run they are skipped, unless `FAIRLEAD_VM=1` or `CI` say that
+//! they must not be.
+
+mod chains;
+mod recorded;
+#[path = "../rig/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod rig;
+mod sctp;
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use fairlead_lab::Machine;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = fn() -> Result<(), Failed>;
+
+/// What runs in the machine, by name.
+const TESTS: [(&str, Test); 3] = [
+    ("chains_that_nothing_uses_go", chains::go_when_unused),
+    ("clients_meet_what_was_recorded", recorded::is_met),
+    ("sctp_is_forwarded", sctp::is_forwarded),
+];
+
+/// Where `scripts/vm-setup` puts the machine.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/vm");
+
+/// Says in the machine which test to run.
+const INSIDE: &str = "FAIRLEAD_VM_TEST";
+
+/// For a test, with booting. They take less than a minute on a host that does nothing else.
+const LIMIT: Duration = Duration::from_mins(5);
+
+fn main() -> ExitCode {
+    match env::var(INSIDE) {
+        Ok(name) => inside(&name),
+        Err(_) => outside(),
+    }
+}
+
+/// One after the other: two machines would share this host's processors, and time passes in them
+/// as it does here.
+fn outside() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(1);
+    let machine = Machine::find(Path::new(FOLDER)).map_err(|error| error.to_string());
+    let wanted = env::var_os("CI").is_some() || env::var_os("FAIRLEAD_VM").is_some();
+    let skipped = machine.is_err() && !wanted;
+    if let (Err(reason), true) = (&machine, skipped) {
+        eprintln!("skipped: {reason}");
+    }
+    let trials = TESTS.map(|(name, _)| {
+        let machine = machine.clone();
+        Trial::test(name, move || passes_inside(&machine?, name)).with_ignored_flag(skipped)
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+fn passes_inside(machine: &Machine, name: &str) -> Result<(), Failed> {
+    let mut command = Command::new(env::current_exe()?);
+    let output = machine.run(command.env(INSIDE, name), LIMIT)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&said)).into())
+}
+
+fn inside(name: &str) -> ExitCode {
+    let Some((_, test)) = TESTS.iter().find(|(known, _)| *known == name) else {
+        eprintln!("{INSIDE}: there is no test {name:?}");
+        return ExitCode::FAILURE;
+    };
+    match test() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{}", failed.message().unwrap_or_default());
+            ExitCode::FAILURE
+        }
+    }
+}
