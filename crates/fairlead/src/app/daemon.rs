@@ -94,7 +94,7 @@ impl Daemon {
         );
         loop {
             let now = Instant::now();
-            if self.schedule.due().is_some_and(|due| due <= now) {
+            if self.due().is_some_and(|due| due <= now) {
                 self.sync(now);
             }
             self.wait()?;
@@ -102,14 +102,15 @@ impl Daemon {
         }
     }
 
+    /// When to sync next: for what changed, else for the engine's chores.
+    fn due(&self) -> Option<Instant> {
+        self.schedule.due().or_else(|| self.engine.wants_sync_at())
+    }
+
     /// Waits until something can be read or is due.
     fn wait(&mut self) -> anyhow::Result<()> {
-        let due = [
-            Some(self.manifests.due()),
-            self.schedule.due(),
-            self.engine.wants_sync_at(),
-        ];
-        let next = due.into_iter().flatten().min().unwrap_or_else(Instant::now);
+        let manifests = self.manifests.due();
+        let next = self.due().map_or(manifests, |due| due.min(manifests));
         // Rounded up: a timeout that ends early would spin.
         let millis = next
             .saturating_duration_since(Instant::now())
@@ -136,7 +137,6 @@ impl Daemon {
         problems.iter().for_each(|problem| warn!("{problem}"));
         changed |= self.addresses_changed();
         changed |= self.was_touched();
-        changed |= self.engine.wants_sync_at().is_some_and(|at| at <= now);
         if changed && self.model.is_complete() {
             self.schedule.request(now);
             self.health.waiting_since(self.schedule.waiting_since());
@@ -176,7 +176,10 @@ impl Daemon {
         let ended = Instant::now();
         match result {
             Ok(synced) => {
-                self.schedule.succeeded(ended);
+                // A chore that nobody asked for does not keep the next change waiting.
+                if requested.is_some() {
+                    self.schedule.succeeded(ended);
+                }
                 self.metrics.synced(&synced.report, ended - now);
                 self.note(&synced.report);
                 if synced.report.full {

@@ -36,8 +36,7 @@ impl Servers {
             Err(error) => return warn!("no health and metrics server: {error}"),
         };
         let health = self.health;
-        let healthz =
-            Router::new().route("/healthz", get(async move || answer_health(&health)));
+        let healthz = Router::new().route("/healthz", get(async move || answer_health(&health)));
         let registry = self.registry;
         let metrics = Router::new()
             .route("/metrics", get(async move || answer_metrics(&registry)))
