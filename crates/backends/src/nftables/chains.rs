@@ -112,7 +112,7 @@ impl fmt::Display for DispatchChain {
 /// `lb-N`: any endpoint, all equally likely.
 fn balance(range: Range) -> Vec<Rule> {
     let choose = |destination, map| {
-        rule([
+        Rule::new([
             Statement::HasPorts,
             dnat(key::slot(destination, range.count, range.from), map),
         ])
@@ -150,16 +150,16 @@ fn remember(range: Range, sticky: Sticky) -> Vec<Rule> {
         key: choice(range, sticky),
         map: maps(sticky).choices,
     };
-    let to_pinned = || rule([Statement::HasPorts, dnat(pinned(sticky), living(sticky))]);
+    let to_pinned = || Rule::new([Statement::HasPorts, dnat(pinned(sticky), living(sticky))]);
     vec![
-        rule([recall, update()]),
+        Rule::new([recall, update()]),
         to_pinned(),
-        rule([Statement::RestoreDestination]),
-        rule([forget]),
-        rule([choose]),
-        rule([update()]),
+        Rule::new([Statement::RestoreDestination]),
+        Rule::new([forget]),
+        Rule::new([choose]),
+        Rule::new([update()]),
         to_pinned(),
-        rule([Statement::RestoreDestination]),
+        Rule::new([Statement::RestoreDestination]),
     ]
 }
 
@@ -201,46 +201,33 @@ fn choice(range: Range, sticky: Sticky) -> Vec<Expr> {
 
 /// `external-…`: the answer has to come back through this node.
 fn external(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
-    let mark = Rule {
-        statements: vec![Statement::SetMark(frame.mark)],
-        comment: Some("masquerade"),
-    };
+    let mark = Rule::new([Statement::SetMark(frame.mark)]).comment("masquerade");
     std::iter::once(mark)
         .chain(
             chain
                 .next()
-                .map(|next| rule([Statement::Goto(next.name())])),
+                .map(|next| Rule::new([Statement::Goto(next.name())])),
         )
         .collect()
 }
 
 /// `outside-…`: what is from outside stays on this node and keeps its source.
 fn outside(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
-    let pods = frame.from_pods(false).map(|from_pods| Rule {
-        statements: vec![from_pods, Statement::Return],
-        comment: Some("pods may go anywhere"),
-    });
-    let node = Rule {
-        statements: vec![
-            Statement::IsLocal(Expr::SourceAddress),
-            Statement::SetMark(frame.mark),
-            Statement::Return,
-        ],
-        comment: Some("this node may go anywhere, masqueraded"),
-    };
+    let pods = frame
+        .from_pods(false)
+        .map(|from_pods| Rule::new([from_pods, Statement::Return]).comment("pods may go anywhere"));
+    let node = Rule::new([
+        Statement::IsLocal(Expr::SourceAddress),
+        Statement::SetMark(frame.mark),
+        Statement::Return,
+    ])
+    .comment("this node may go anywhere, masqueraded");
     let rest = chain
         .next()
         .map_or(Statement::Drop, |next| Statement::Goto(next.name()));
-    pods.into_iter().chain([node, rule([rest])]).collect()
+    pods.into_iter().chain([node, Rule::new([rest])]).collect()
 }
 
 fn dnat(key: Vec<Expr>, map: SetName) -> Statement {
     Statement::Dnat { key, map }
-}
-
-fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
-    Rule {
-        statements: statements.into(),
-        comment: None,
-    }
 }

@@ -18,6 +18,25 @@ pub struct Rule {
     pub comment: Option<&'static str>,
 }
 
+impl Rule {
+    /// A rule without a comment.
+    pub fn new(statements: impl Into<Vec<Statement>>) -> Rule {
+        Rule {
+            statements: statements.into(),
+            comment: None,
+        }
+    }
+
+    /// The rule with a comment.
+    #[must_use]
+    pub fn comment(self, comment: &'static str) -> Rule {
+        Rule {
+            comment: Some(comment),
+            ..self
+        }
+    }
+}
+
 /// A value taken from the packet, its connection, or chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expr {

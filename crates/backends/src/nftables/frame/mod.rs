@@ -7,9 +7,11 @@
 //!  postrouting           100  masquerading
 //! ```
 
+mod rules;
+
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use fairlead_core::address::Family;
 use fairlead_core::settings::{LocalDetector, NodePortScope};
@@ -18,10 +20,8 @@ use fairlead_kernel::nft::ruleset::{
     BaseHook, Bytes, Chain, ChainKind, ChainName, Element, Hook, SetName,
 };
 
-use super::schema::{
-    BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, NODEPORT_IPS, RESTRICTED, SERVICE_CIDRS,
-    SOURCE_RANGES, key,
-};
+use super::schema::{NODEPORT_IPS, SERVICE_CIDRS};
+use rules::{cluster_ips_check, endpoints_check, nodeports, source_ranges_check};
 
 /// Where elements of the no-endpoint maps send what is to be rejected.
 pub(super) const REJECT: &str = "reject-connection";
@@ -145,7 +145,7 @@ impl Frame {
             regular(
                 REJECT,
                 "answers what the no-endpoint maps reject",
-                vec![rule([Statement::Reject])],
+                vec![Rule::new([Statement::Reject])],
             ),
             regular(
                 "endpoints-check",
@@ -182,8 +182,9 @@ impl Frame {
     }
 
     fn base_rules(&self, hook: BaseHook) -> Vec<Rule> {
-        let new = |target: &str| rule([Statement::NewConnection, Statement::Jump(target.into())]);
-        let all = |target: &str| rule([Statement::Jump(target.into())]);
+        let new =
+            |target: &str| Rule::new([Statement::NewConnection, Statement::Jump(target.into())]);
+        let all = |target: &str| Rule::new([Statement::Jump(target.into())]);
         match (hook.kind, hook.hook) {
             (ChainKind::Filter, Hook::Prerouting) => self
                 .guard_localhost()
@@ -201,173 +202,6 @@ impl Frame {
             (ChainKind::Nat, _) => vec![all("services")],
         }
     }
-
-    /// Node ports on loopback need `route_localnet`, which opens 127.0.0.0/8 to the neighbours
-    /// of this node. This closes it again.
-    fn guard_localhost(&self) -> Option<Rule> {
-        let from_elsewhere = Statement::InputInterface {
-            name: "lo".to_owned(),
-            prefix: false,
-            negate: true,
-        };
-        let to_loopback = Statement::InNet {
-            address: Expr::DestinationAddress,
-            net: self.loopback(),
-            negate: false,
-        };
-        self.node_ports.localhost.then(|| Rule {
-            statements: vec![from_elsewhere, to_loopback, Statement::Drop],
-            comment: Some("loopback is for this node alone"),
-        })
-    }
-
-    fn services(&self) -> Vec<Rule> {
-        let mut rules = Vec::from_iter(self.masquerade_cluster_ips());
-        rules.push(rule([lookup(key::address(), BY_ADDRESS.outside)]));
-        rules.push(rule([lookup(key::address(), BY_ADDRESS.services)]));
-        rules.extend(self.at_node_ports(&Statement::Jump("nodeports".into())));
-        rules
-    }
-
-    fn masquerade_cluster_ips(&self) -> Option<Rule> {
-        let to_cluster_ip = Statement::InSet {
-            key: key::destination(),
-            set: CLUSTER_IPS,
-            negate: false,
-        };
-        let mark = Statement::SetMark(self.mark);
-        if self.masquerade_all {
-            let comment = Some("masquerade all traffic to cluster IPs");
-            return Some(Rule {
-                statements: vec![to_cluster_ip, mark],
-                comment,
-            });
-        }
-        let comment = Some("masquerade traffic to cluster IPs from outside the cluster");
-        self.from_pods(true).map(|from_others| Rule {
-            statements: vec![to_cluster_ip, from_others, mark],
-            comment,
-        })
-    }
-
-    /// The rules that do something with what is for a node port.
-    fn at_node_ports(&self, then: &Statement) -> Vec<Rule> {
-        let loopback = |negate| Statement::InNet {
-            address: Expr::DestinationAddress,
-            net: self.loopback(),
-            negate,
-        };
-        let anywhere = rule([
-            Statement::IsLocal(Expr::DestinationAddress),
-            loopback(true),
-            then.clone(),
-        ]);
-        let at_some = rule([
-            Statement::InSet {
-                key: key::destination(),
-                set: NODEPORT_IPS,
-                negate: false,
-            },
-            then.clone(),
-        ]);
-        let mut rules = vec![if self.node_ports.all {
-            anywhere
-        } else {
-            at_some
-        }];
-        rules.extend(
-            self.node_ports
-                .localhost
-                .then(|| rule([loopback(false), then.clone()])),
-        );
-        rules
-    }
-
-    fn nodeport_endpoints_check(&self) -> Vec<Rule> {
-        self.at_node_ports(&lookup(key::nodeport(), BY_NODEPORT.no_endpoint))
-    }
-
-    fn masquerading(&self) -> Vec<Rule> {
-        let hairpin = Statement::InSet {
-            key: vec![
-                Expr::SourceAddress,
-                Expr::DestinationAddress,
-                Expr::Protocol,
-                Expr::DestinationPort,
-            ],
-            set: HAIRPIN,
-            negate: false,
-        };
-        vec![
-            rule([
-                Statement::HasMark(self.mark),
-                Statement::FlipMark(self.mark),
-                Statement::Masquerade,
-            ]),
-            rule([Statement::Translated, hairpin, Statement::Masquerade]),
-        ]
-    }
-
-    fn loopback(&self) -> IpNet {
-        match self.family {
-            Family::V4 => IpNet::V4(Ipv4Net::new_assert(
-                std::net::Ipv4Addr::new(127, 0, 0, 0),
-                8,
-            )),
-            Family::V6 => IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::LOCALHOST, 128)),
-        }
-    }
-}
-
-fn nodeports() -> Vec<Rule> {
-    vec![
-        rule([lookup(key::nodeport(), BY_NODEPORT.outside)]),
-        rule([lookup(key::nodeport(), BY_NODEPORT.services)]),
-    ]
-}
-
-fn endpoints_check() -> Vec<Rule> {
-    vec![rule([lookup(key::address(), BY_ADDRESS.no_endpoint)])]
-}
-
-fn source_ranges_check() -> Vec<Rule> {
-    let mut allowed = key::address();
-    allowed.push(Expr::SourceAddress);
-    vec![rule([
-        Statement::InSet {
-            key: key::address(),
-            set: RESTRICTED,
-            negate: false,
-        },
-        Statement::InSet {
-            key: allowed,
-            set: SOURCE_RANGES,
-            negate: true,
-        },
-        Statement::Drop,
-    ])]
-}
-
-fn cluster_ips_check() -> Vec<Rule> {
-    let to = |set| Statement::InSet {
-        key: key::destination(),
-        set,
-        negate: false,
-    };
-    vec![
-        Rule {
-            statements: vec![to(CLUSTER_IPS), Statement::Reject],
-            comment: Some("no such port"),
-        },
-        Rule {
-            statements: vec![to(SERVICE_CIDRS), Statement::Drop],
-            comment: Some("no such cluster IP"),
-        },
-    ]
-}
-
-fn lookup(key: Vec<Expr>, map: SetName) -> Statement {
-    Statement::VerdictMap { key, map }
 }
 
 fn regular(name: &str, comment: &'static str, rules: Vec<Rule>) -> (Chain, Vec<Rule>) {
@@ -379,11 +213,4 @@ fn regular(name: &str, comment: &'static str, rules: Vec<Rule>) -> (Chain, Vec<R
         },
         rules,
     )
-}
-
-fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
-    Rule {
-        statements: statements.into(),
-        comment: None,
-    }
 }

@@ -1,0 +1,169 @@
+//! The rules of the chains that no Service shows in.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use fairlead_core::address::Family;
+use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
+use fairlead_kernel::nft::ruleset::SetName;
+
+use super::super::schema::{
+    BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, NODEPORT_IPS, RESTRICTED, SERVICE_CIDRS,
+    SOURCE_RANGES, key,
+};
+use super::Frame;
+
+impl Frame {
+    /// Node ports on loopback need `route_localnet`, which opens 127.0.0.0/8 to the neighbours
+    /// of this node. This closes it again.
+    pub(super) fn guard_localhost(&self) -> Option<Rule> {
+        let from_elsewhere = Statement::InputInterface {
+            name: "lo".to_owned(),
+            prefix: false,
+            negate: true,
+        };
+        let to_loopback = Statement::InNet {
+            address: Expr::DestinationAddress,
+            net: self.loopback(),
+            negate: false,
+        };
+        self.node_ports.localhost.then(|| {
+            Rule::new([from_elsewhere, to_loopback, Statement::Drop])
+                .comment("loopback is for this node alone")
+        })
+    }
+
+    pub(super) fn services(&self) -> Vec<Rule> {
+        let mut rules = Vec::from_iter(self.masquerade_cluster_ips());
+        rules.push(Rule::new([lookup(key::address(), BY_ADDRESS.outside)]));
+        rules.push(Rule::new([lookup(key::address(), BY_ADDRESS.services)]));
+        rules.extend(self.at_node_ports(&Statement::Jump("nodeports".into())));
+        rules
+    }
+
+    fn masquerade_cluster_ips(&self) -> Option<Rule> {
+        let to_cluster_ip = Statement::InSet {
+            key: key::destination(),
+            set: CLUSTER_IPS,
+            negate: false,
+        };
+        let mark = Statement::SetMark(self.mark);
+        if self.masquerade_all {
+            let rule = Rule::new([to_cluster_ip, mark]);
+            return Some(rule.comment("masquerade all traffic to cluster IPs"));
+        }
+        let rule = Rule::new([to_cluster_ip, self.from_pods(true)?, mark]);
+        Some(rule.comment("masquerade traffic to cluster IPs from outside the cluster"))
+    }
+
+    /// The rules that do something with what is for a node port.
+    fn at_node_ports(&self, then: &Statement) -> Vec<Rule> {
+        let loopback = |negate| Statement::InNet {
+            address: Expr::DestinationAddress,
+            net: self.loopback(),
+            negate,
+        };
+        let anywhere = Rule::new([
+            Statement::IsLocal(Expr::DestinationAddress),
+            loopback(true),
+            then.clone(),
+        ]);
+        let at_some = Rule::new([
+            Statement::InSet {
+                key: key::destination(),
+                set: NODEPORT_IPS,
+                negate: false,
+            },
+            then.clone(),
+        ]);
+        let mut rules = vec![if self.node_ports.all {
+            anywhere
+        } else {
+            at_some
+        }];
+        rules.extend(
+            self.node_ports
+                .localhost
+                .then(|| Rule::new([loopback(false), then.clone()])),
+        );
+        rules
+    }
+
+    pub(super) fn nodeport_endpoints_check(&self) -> Vec<Rule> {
+        self.at_node_ports(&lookup(key::nodeport(), BY_NODEPORT.no_endpoint))
+    }
+
+    pub(super) fn masquerading(&self) -> Vec<Rule> {
+        let hairpin = Statement::InSet {
+            key: vec![
+                Expr::SourceAddress,
+                Expr::DestinationAddress,
+                Expr::Protocol,
+                Expr::DestinationPort,
+            ],
+            set: HAIRPIN,
+            negate: false,
+        };
+        vec![
+            Rule::new([
+                Statement::HasMark(self.mark),
+                Statement::FlipMark(self.mark),
+                Statement::Masquerade,
+            ]),
+            Rule::new([Statement::Translated, hairpin, Statement::Masquerade]),
+        ]
+    }
+
+    fn loopback(&self) -> IpNet {
+        match self.family {
+            Family::V4 => IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+            Family::V6 => IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+        }
+    }
+}
+
+pub(super) fn nodeports() -> Vec<Rule> {
+    vec![
+        Rule::new([lookup(key::nodeport(), BY_NODEPORT.outside)]),
+        Rule::new([lookup(key::nodeport(), BY_NODEPORT.services)]),
+    ]
+}
+
+pub(super) fn endpoints_check() -> Vec<Rule> {
+    vec![Rule::new([lookup(key::address(), BY_ADDRESS.no_endpoint)])]
+}
+
+pub(super) fn source_ranges_check() -> Vec<Rule> {
+    let mut allowed = key::address();
+    allowed.push(Expr::SourceAddress);
+    vec![Rule::new([
+        Statement::InSet {
+            key: key::address(),
+            set: RESTRICTED,
+            negate: false,
+        },
+        Statement::InSet {
+            key: allowed,
+            set: SOURCE_RANGES,
+            negate: true,
+        },
+        Statement::Drop,
+    ])]
+}
+
+pub(super) fn cluster_ips_check() -> Vec<Rule> {
+    let to = |set| Statement::InSet {
+        key: key::destination(),
+        set,
+        negate: false,
+    };
+    vec![
+        Rule::new([to(CLUSTER_IPS), Statement::Reject]).comment("no such port"),
+        Rule::new([to(SERVICE_CIDRS), Statement::Drop]).comment("no such cluster IP"),
+    ]
+}
+
+fn lookup(key: Vec<Expr>, map: SetName) -> Statement {
+    Statement::VerdictMap { key, map }
+}
