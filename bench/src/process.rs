@@ -144,7 +144,8 @@ fn is_healthy() -> bool {
 fn connection(to: SocketAddr, pods: &TcpListener) -> anyhow::Result<Duration> {
     let mut durations = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        durations.push(connect(to, LONG, pods)?);
+        let took = connect(to, LONG, pods).with_context(|| format!("no answer from {to}"))?;
+        durations.push(took);
     }
     durations.sort();
     Ok(durations[CONNECTIONS / 2])
