@@ -24,13 +24,14 @@ pub(crate) fn on_a_node<T: Send>(
 }
 
 fn lay() -> anyhow::Result<()> {
-    let node = IpAddr::from(cluster::NODE_IP);
     let mut links = Rtnetlink::open()?;
     links.set_up("lo")?;
     links.add_address("lo", IpNet::from(Ipv4Net::new(cluster::NODE_IP, 32)?))?;
+    // Connections straight to a pod have the pod's own address as their source. With the node's,
+    // they would leave sockets in TIME-WAIT that masqueraded connections then run into.
     let pods = Route::local(cluster::PODS.parse()?);
-    links.add_route(&pods.dev("lo").src(node))?;
+    links.add_route(&pods.dev("lo"))?;
     let services = Route::to(cluster::CLUSTER_IPS.parse()?);
-    links.add_route(&services.dev("lo").src(node))?;
+    links.add_route(&services.dev("lo").src(IpAddr::from(cluster::NODE_IP)))?;
     Ok(())
 }
