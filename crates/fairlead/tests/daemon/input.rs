@@ -7,6 +7,7 @@ use std::time::Duration;
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::objects::{service, slice};
@@ -96,7 +97,7 @@ fn what_is_wrong_is_said_and_the_rest_works() -> Result<(), Failed> {
             return Err(proxy.failed(&format!("{to} met {}", series.outcome())));
         }
     }
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn a_file_that_breaks_takes_nothing_away() -> Result<(), Failed> {
@@ -122,7 +123,7 @@ fn a_file_that_breaks_takes_nothing_away() -> Result<(), Failed> {
     std::fs::write(folder.path().join("Service-good.json"), &whole)?;
     proxy.settle(&mut folder)?;
     serves(&lab, &proxy)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn a_folder_that_goes_takes_nothing_away() -> Result<(), Failed> {
@@ -145,7 +146,7 @@ fn a_folder_that_goes_takes_nothing_away() -> Result<(), Failed> {
     })?;
     proxy.settle(&mut folder)?;
     serves(&lab, &proxy)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn without_manifests_it_does_not_start() -> Result<(), Failed> {

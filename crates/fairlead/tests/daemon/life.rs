@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Failure, Lab, LabError};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::objects::{many, service, slice};
@@ -75,7 +76,7 @@ fn a_restart_disturbs_nothing() -> Result<(), Failed> {
         changed.contains("rule "),
         "the monitor has to see something:\n{changed}"
     );
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn a_restart_takes_in_what_changed_meanwhile() -> Result<(), Failed> {
@@ -97,7 +98,7 @@ fn a_restart_takes_in_what_changed_meanwhile() -> Result<(), Failed> {
     }
     let gone = lab.ask(Client::Node, Protocol::Tcp, MANY, 4)?;
     match gone.by_endpoint.is_empty() {
-        true => proxy.end("INT"),
+        true => proxy.end(Signal::SIGINT),
         false => Err(proxy.failed("a deleted Service answers")),
     }
 }
@@ -134,7 +135,7 @@ fn healthy_only_after_the_first_sync() -> Result<(), Failed> {
         )
         .into());
     }
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn sigterm_ends_it_at_once_while_it_is_busy() -> Result<(), Failed> {
@@ -158,7 +159,7 @@ fn a_port_in_use_is_reported_and_tried_again() -> Result<(), Failed> {
     }
     drop(taken);
     await_health(&lab, &proxy, 200)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 /// A Service without affinity.
@@ -214,7 +215,7 @@ fn ask_until(lab: &Lab, over: &AtomicBool) -> Result<BTreeSet<Failure>, LabError
 
 fn ends_at_once(proxy: Proxy<'_>) -> Result<(), Failed> {
     let told = Instant::now();
-    proxy.end("TERM")?;
+    proxy.end(Signal::SIGTERM)?;
     match told.elapsed() {
         time if time < Duration::from_secs(1) => Ok(()),
         time => Err(format!("it took {time:?} to end").into()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::objects::{service, slice};
@@ -57,7 +58,7 @@ fn node_ports_on_localhost_are_closed_to_neighbours() -> Result<(), Failed> {
     }
     let node = lab.ask(Client::Node, Protocol::Tcp, "127.0.0.1:30250".parse()?, 5)?;
     match (neighbour.by_endpoint.is_empty(), node.errors.is_empty()) {
-        (true, true) => proxy.end("TERM"),
+        (true, true) => proxy.end(Signal::SIGTERM),
         _ => Err(proxy.failed(&format!(
             "outside: {}, node: {}",
             neighbour.outcome(),
@@ -97,7 +98,7 @@ fn node_ports_answer_at_addresses_that_come_later() -> Result<(), Failed> {
     within(Duration::from_secs(3), "the address is forgotten", || {
         Ok(!on_node(&lab, "nft list set ip fairlead nodeport-ips")?.contains("192.0.2.77"))
     })?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 /// Then its packets have that address for a source, which no range of the Service has: that the
@@ -122,7 +123,7 @@ fn a_node_that_has_a_load_balancers_address_may_use_it() -> Result<(), Failed> {
         lab.ask(Client::Outside, Protocol::Tcp, to, 1)?,
     );
     match (node.errors.is_empty(), outside.by_endpoint.is_empty()) {
-        (true, true) => proxy.end("TERM"),
+        (true, true) => proxy.end(Signal::SIGTERM),
         _ => Err(proxy.failed(&format!(
             "node: {}, outside: {}",
             node.outcome(),

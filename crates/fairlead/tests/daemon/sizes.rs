@@ -6,6 +6,7 @@ use std::time::Duration;
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::objects::{service, slice};
@@ -49,7 +50,7 @@ fn sixty_endpoints_all_get_their_share() -> Result<(), Failed> {
             )));
         }
     }
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn ten_thousand_endpoints_in_one_slice() -> Result<(), Failed> {
@@ -73,7 +74,7 @@ fn ten_thousand_endpoints_in_one_slice() -> Result<(), Failed> {
         || proxy.settle(&mut folder).map(|()| true),
     )?;
     spreads(&lab, &proxy)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 /// A Service without affinity and one with, and ten thousand endpoints of each.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::objects::{service, slice};
@@ -51,7 +52,7 @@ fn flows_to_an_endpoint_that_is_gone_are_deleted() -> Result<(), Failed> {
     assert_eq!(flows_from(&lab, "10.244.2.5")?, kept);
     assert_eq!(others.difference(&unrelated()?).next(), None);
     clients.all_meet("10.244.2.5 5353")?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn flows_to_another_port_of_an_endpoint_are_deleted() -> Result<(), Failed> {
@@ -62,7 +63,7 @@ fn flows_to_another_port_of_an_endpoint_are_deleted() -> Result<(), Failed> {
     folder.apply(&slice("dns", "UDP", 9376, &["10.244.2.5"]))?;
     proxy.settle(&mut folder)?;
     clients.eventually_meet("10.244.2.5 9376", &proxy)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn flows_to_a_service_that_has_no_endpoint_any_more_are_deleted() -> Result<(), Failed> {
@@ -94,7 +95,7 @@ fn flows_to_a_service_that_has_no_endpoint_any_more_are_deleted() -> Result<(), 
         Ok(flows_from(&lab, "10.244.2.7")?.is_empty())
     })
     .map_err(|_| proxy.failed("flows stay"))?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn flows_that_began_before_their_service_are_deleted() -> Result<(), Failed> {
@@ -118,7 +119,7 @@ fn flows_that_began_before_their_service_are_deleted() -> Result<(), Failed> {
     }
     proxy.settle(&mut folder)?;
     client.eventually_meet("5353", &proxy)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 fn flows_that_outlived_a_restart_are_deleted() -> Result<(), Failed> {
@@ -131,7 +132,7 @@ fn flows_that_outlived_a_restart_are_deleted() -> Result<(), Failed> {
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     clients.eventually_meet("10.244.2.5 5353", &proxy)?;
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 /// What comes from outside is masqueraded, so that answers come back by the node.

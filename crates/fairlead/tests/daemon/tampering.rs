@@ -6,6 +6,7 @@ use std::time::Duration;
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::objects::{service, slice};
@@ -72,7 +73,7 @@ fn what_others_change_is_mended_within_a_second() -> Result<(), Failed> {
         .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
     let series = lab.ask(Client::Pod, Protocol::Tcp, "10.96.21.1:80".parse()?, 40)?;
     match (series.by_endpoint.len(), series.errors.len()) {
-        (2, 0) => proxy.end("TERM"),
+        (2, 0) => proxy.end(Signal::SIGTERM),
         _ => Err(proxy.failed(&format!("a client met {}", series.outcome()))),
     }
 }
@@ -94,7 +95,7 @@ fn nothing_is_done_where_nothing_changes() -> Result<(), Failed> {
     lab.ask(Client::Pod, Protocol::Tcp, "10.96.21.2:80".parse()?, 5)?;
     sleep(QUIET);
     match (before, syncs()?) {
-        (before, after) if before == after => proxy.end("TERM"),
+        (before, after) if before == after => proxy.end(Signal::SIGTERM),
         (before, after) => Err(proxy.failed(&format!("{before} syncs became {after}"))),
     }
 }
@@ -123,7 +124,7 @@ fn tables_of_others_are_left_alone() -> Result<(), Failed> {
     if let Some(missing) = theirs.iter().find(|part| !all.contains(part)) {
         return Err(proxy.failed(&format!("{missing:?} is gone")));
     }
-    proxy.end("TERM")?;
+    proxy.end(Signal::SIGTERM)?;
     on_node(&lab, &format!("{FAIRLEAD} cleanup"))?;
     assert_eq!(listing(&lab)?, theirs);
     Ok(())
@@ -134,7 +135,7 @@ fn cleanup_removes_all_of_ours() -> Result<(), Failed> {
     let mut folder = balanced()?;
     let mut proxy = Proxy::start(&lab, &folder, &[])?;
     proxy.settle(&mut folder)?;
-    proxy.end("TERM")?;
+    proxy.end(Signal::SIGTERM)?;
     assert!(on_node(&lab, "nft list tables")?.contains("table ip6 fairlead"));
     let said = on_node(&lab, &format!("{FAIRLEAD} cleanup"))?;
     assert_eq!(said, "removed fairlead's tables\n");

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -91,10 +93,9 @@ impl<'a> Proxy<'a> {
         format!("{what}\n\nThe node has:\n{rules}\nFairlead said:\n{log}").into()
     }
 
-    /// Sends it a signal by name, waits for its end, and expects that to be a good one.
-    pub(crate) fn end(mut self, signal: &str) -> Result<(), Failed> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-s", signal, &pid]).status()?;
+    /// Sends it a signal, waits for its end, and expects that to be a good one.
+    pub(crate) fn end(mut self, signal: Signal) -> Result<(), Failed> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal)?;
         let status = self.child.wait()?;
         match status.success() {
             true => Ok(()),

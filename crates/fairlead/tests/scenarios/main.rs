@@ -22,6 +22,7 @@ use std::time::Duration;
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Lab, LabError, privilege};
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::Signal;
 
 use question::{Answer, Asker, Question};
 use rig::{Folder, Proxy};
@@ -83,7 +84,7 @@ fn happens(scenario: &Scenario) -> Result<(), Failed> {
     if !wrong.is_empty() {
         return Err(proxy.failed(&format!("Not so: {}.\n{wrong}", header.title)));
     }
-    proxy.end("TERM")
+    proxy.end(Signal::SIGTERM)
 }
 
 /// Asks all questions at the same time, and says which were not answered as expected.
