@@ -79,7 +79,7 @@ impl Health {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     #[test]
     fn healthy_only_after_the_first_sync() {
