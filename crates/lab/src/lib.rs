@@ -14,7 +14,7 @@
 //! # Ok::<(), fairlead_lab::LabError>(())
 //! ```
 //!
-//! [`questions`] turns objects into everything worth asking about them, and [`conformance`]
+//! [`questions()`] turns objects into everything worth asking about them, and [`conformance`]
 //! compares the answers with what was recorded of kube-proxy.
 //!
 //! A [`Machine`] runs any of it on another kernel.
