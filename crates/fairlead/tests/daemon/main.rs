@@ -6,6 +6,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod churn;
 mod input;
 mod life;
 mod node;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         })
     };
     let tests = [
+        churn::TESTS,
         input::TESTS,
         life::TESTS,
         node::TESTS,

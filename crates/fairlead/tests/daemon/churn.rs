@@ -1,0 +1,99 @@
+//! Clients that go on connecting while endpoints come and go.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use fairlead_core::address::Protocol;
+use fairlead_lab::{Client, Lab};
+use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::objects::{service, slice};
+use crate::rig::{Folder, Proxy};
+use crate::tests;
+
+tests! {
+    no_connection_is_lost_while_endpoints_come_and_go,
+}
+
+/// Where clients connect to, and which: with and without affinity.
+const ASKED: [(Client, &str); 4] = [
+    (Client::Pod, "10.96.26.1:80"),
+    (Client::Node, "192.0.2.10:30261"),
+    (Client::Pod, "10.96.26.2:80"),
+    (Client::Outside, "192.0.2.10:30262"),
+];
+
+/// So often the endpoints change.
+const CHANGES: usize = 60;
+
+fn no_connection_is_lost_while_endpoints_come_and_go() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = Folder::new(&[
+        service("any", &spec("10.96.26.1", 30261, "None")),
+        slice("any", "TCP", 8080, &["10.244.2.1"]),
+        service("sticky", &spec("10.96.26.2", 30262, "ClientIP")),
+        slice("sticky", "TCP", 8080, &["10.244.2.1"]),
+    ])?;
+    let flags = ["--min-sync-period=0s", "--cluster-cidr=10.244.0.0/16"].map(str::to_owned);
+    let mut proxy = Proxy::start(&lab, &folder, &flags)?;
+    proxy.settle(&mut folder)?;
+    let (lab, over) = (&lab, &AtomicBool::new(false));
+    let lost = thread::scope(|scope| {
+        let askers = ASKED.map(|asked| scope.spawn(move || (asked.1, ask_until(lab, asked, over))));
+        let changed = change(&mut folder);
+        over.store(true, Ordering::Relaxed);
+        let lost = askers.map(|asker| asker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        changed.map(|()| lost)
+    })?;
+    for (to, lost) in lost {
+        match lost? {
+            (asked, lost) if asked >= 50 && lost.is_empty() => {}
+            (asked, lost) => return Err(proxy.failed(&format!("{to}, {asked} times: {lost:?}"))),
+        }
+    }
+    proxy.settle(&mut folder)?;
+    proxy.end(Signal::SIGTERM)
+}
+
+/// Gives both Services other endpoints again and again, from one to ten of them.
+fn change(folder: &mut Folder) -> Result<(), Failed> {
+    for n in 0..CHANGES {
+        // A walk through all counts that never comes to rest: 7 has no divisor in common with 10.
+        let (first, count) = (n % 13, 1 + (n * 7) % 10);
+        let addresses: Vec<String> = (first..first + count)
+            .map(|host| format!("10.244.2.{}", host + 1))
+            .collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        for name in ["any", "sticky"] {
+            folder.apply(&slice(name, "TCP", 8080, &addresses))?;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Connects until it is over. Returns how often, and what went wrong.
+fn ask_until(
+    lab: &Lab,
+    (client, to): (Client, &str),
+    over: &AtomicBool,
+) -> Result<(usize, Vec<String>), Failed> {
+    let (to, mut asked, mut lost) = (to.parse()?, 0, Vec::new());
+    while !over.load(Ordering::Relaxed) {
+        let series = lab.ask(client, Protocol::Tcp, to, 10)?;
+        asked += 10;
+        lost.extend(series.errors.keys().map(ToString::to_string));
+    }
+    Ok((asked, lost))
+}
+
+fn spec(cluster_ip: &str, node_port: u16, affinity: &str) -> serde_json::Value {
+    json!({
+        "type": "NodePort", "clusterIP": cluster_ip, "sessionAffinity": affinity,
+        "ports": [{"port": 80, "nodePort": node_port}],
+    })
+}
