@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
@@ -74,13 +75,24 @@ impl Daemon {
             self.model.is_complete(),
             "the manifests cannot be read, so nothing was programmed"
         );
+        let synced = self.sync_once()?;
+        let swept = sweeper::sweep_once(&self.sweep(synced));
+        // What an earlier run left in the tables and nothing uses any more can go a moment later.
+        if let Some(at) = self.engine.wants_sync_at() {
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            self.sync_once()?;
+        }
+        swept
+            .map(drop)
+            .context("the rules are in place; stale connections stay")
+    }
+
+    fn sync_once(&mut self) -> anyhow::Result<Synced> {
         let synced = self
             .engine
             .sync(&mut self.model, &self.host, Instant::now())?;
         self.note(&synced.report);
-        sweeper::sweep_once(&self.sweep(synced))
-            .map(drop)
-            .context("the rules are in place; stale connections stay")
+        Ok(synced)
     }
 
     /// Reads everything, then follows what changes.
