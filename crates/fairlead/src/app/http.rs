@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -26,8 +27,8 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Serves until the process ends.
-    pub(super) fn serve(self) {
+    /// Serves until the process ends. `ready` is dropped when signals are taken.
+    pub(super) fn serve(self, ready: Sender<()>) {
         let runtime = match tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -44,7 +45,7 @@ impl Servers {
             .route("/healthz", get(async || "ok"));
         runtime.block_on(async {
             tokio::join!(
-                signals::exit_when_told(),
+                signals::exit_when_told(ready),
                 listen("health", self.healthz, healthz),
                 listen("metrics", self.metrics, metrics)
             );

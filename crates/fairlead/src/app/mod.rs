@@ -73,9 +73,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
             health: Arc::clone(&health),
             registry: metrics.registry().clone(),
         };
+        let (ready, signals_taken) = std::sync::mpsc::channel();
         std::thread::Builder::new()
             .name("http".to_owned())
-            .spawn(move || servers.serve())?;
+            .spawn(move || servers.serve(ready))?;
+        // Nothing is ever sent: it returns when the other end is gone.
+        let _ = signals_taken.recv();
     }
     let mut daemon = Daemon::new(options, &families, health, metrics)?;
     if once {
