@@ -100,6 +100,9 @@ impl Machine {
     /// Boots, runs a command as root with the host's files, and switches off. Of this process's
     /// environment the command gets nothing; what is set for the command it gets.
     ///
+    /// Files of the host that the command uses must not be replaced meanwhile: a program may then
+    /// hang. What is opened for writing in the machine is a copy from then on.
+    ///
     /// `limit` is for all of it. Booting takes a few seconds, and code runs some ten times slower
     /// than here.
     pub fn run(&self, command: &Command, limit: Duration) -> Result<Output, MachineError> {
