@@ -283,14 +283,7 @@ fn fields(
 
 fn set(name: SetName, key: &'static [Type], comment: &'static str) -> Set {
     Set {
-        name,
-        key,
-        data: None,
-        interval: false,
-        dynamic: false,
-        size: None,
-        typeof_key: None,
-        typeof_data: None,
         comment: Some(comment),
+        ..Set::new(name, key)
     }
 }

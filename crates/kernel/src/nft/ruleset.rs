@@ -125,6 +125,23 @@ pub struct Set {
     pub comment: Option<&'static str>,
 }
 
+impl Set {
+    /// A set of single values without a comment; what else it is to be is set by the caller.
+    pub fn new(name: SetName, key: &'static [Type]) -> Set {
+        Set {
+            name,
+            key,
+            data: None,
+            interval: false,
+            dynamic: false,
+            size: None,
+            typeof_key: None,
+            typeof_data: None,
+            comment: None,
+        }
+    }
+}
+
 /// A verdict that a map's element gives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {

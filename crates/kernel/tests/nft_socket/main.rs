@@ -399,15 +399,8 @@ fn the_monitor_tells_when_it_could_not_keep_up() {
 /// A table whose one map has so many elements.
 fn many_elements(family: Family, count: u32) -> Batch {
     let services = Set {
-        name: "services",
-        key: &[Type::Address, Type::Protocol, Type::Port],
         data: Some(DataType::Verdict),
-        interval: false,
-        dynamic: false,
-        size: None,
-        typeof_key: None,
-        typeof_data: None,
-        comment: None,
+        ..Set::new("services", &[Type::Address, Type::Protocol, Type::Port])
     };
     let chain = fairlead_kernel::nft::ruleset::Chain {
         name: "lb".into(),

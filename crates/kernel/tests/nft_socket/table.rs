@@ -111,17 +111,7 @@ fn chains() -> Vec<Chain> {
 
 fn sets() -> Vec<Set> {
     use Type::{Address, Number, Port, Protocol};
-    let set = |name, key| Set {
-        name,
-        key,
-        data: None,
-        interval: false,
-        dynamic: false,
-        size: None,
-        typeof_key: None,
-        typeof_data: None,
-        comment: None,
-    };
+    let set = Set::new;
     let fields = |fields| Some(DataType::Fields(fields));
     let endpoint = Some(vec![DestinationAddress, DestinationPort]);
     vec![

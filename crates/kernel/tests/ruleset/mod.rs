@@ -35,17 +35,7 @@ pub(crate) fn table(family: Family) -> TableId {
 
 /// A plain set; the fields that matter are set by the caller.
 pub(crate) fn set(name: &'static str, key: &'static [Type]) -> Set {
-    Set {
-        name,
-        key,
-        data: None,
-        interval: false,
-        dynamic: false,
-        size: None,
-        typeof_key: None,
-        typeof_data: None,
-        comment: None,
-    }
+    Set::new(name, key)
 }
 
 pub(crate) fn chain(name: &str) -> Op {
