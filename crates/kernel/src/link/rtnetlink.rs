@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Address, Addresses, Link, Scope};
 use crate::error::CallError;
-use crate::netlink::{Message, Protocol, Request, Socket};
+use crate::netlink::{Message, Protocol, Request, Socket, u32_at};
 
 /// `sizeof(struct ifinfomsg)` (linux/rtnetlink.h).
 pub(super) const IFINFOMSG: usize = 16;
@@ -128,12 +128,4 @@ fn parse_address(message: &Message<'_>) -> Option<Address> {
         link,
         loopback: false,
     })
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .copied()
-        .map(u32::from_ne_bytes)
 }

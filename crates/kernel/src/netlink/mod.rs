@@ -7,5 +7,6 @@ mod parse;
 mod socket;
 
 pub use builder::Builder;
+pub(crate) use parse::u32_at;
 pub use parse::{Ack, Attribute, Attributes, Message, Messages};
 pub use socket::{Protocol, Request, Socket};
