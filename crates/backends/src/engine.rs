@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
-use fairlead_core::conntrack::Suspects;
+use fairlead_core::conntrack::{Suspects, outlives_endpoints};
 use fairlead_core::model::{Destination, Model};
 use fairlead_core::report::{Contested, Report, Stages};
 use fairlead_core::route::{Routes, Target};
@@ -281,7 +281,12 @@ impl<'a> Round<'a> {
         self.synced.report.contested.extend(contested);
     }
 
+    /// Most Services are TCP alone: their endpoints need not be gone through again.
     fn note_suspects(&mut self, service: &ObjectName) {
+        let mut ports = self.model.ports(service).iter();
+        if !ports.any(|port| outlives_endpoints(port.name.protocol)) {
+            return;
+        }
         for (destinations, serving) in self.model.serving(service) {
             for destination in destinations {
                 self.synced

@@ -22,6 +22,11 @@ pub struct Flow {
     pub answers: Target,
 }
 
+/// Whether connections of a protocol may go on when what answers them is gone.
+pub fn outlives_endpoints(protocol: Protocol) -> bool {
+    protocol != Protocol::Tcp
+}
+
 /// The destinations that changed, each with the endpoints that serve it now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Suspects {
@@ -31,7 +36,7 @@ pub struct Suspects {
 impl Suspects {
     /// Adds a destination and the endpoints that serve it; TCP is let alone.
     pub fn insert(&mut self, destination: Destination, serving: impl IntoIterator<Item = Target>) {
-        if protocol(destination) != Protocol::Tcp {
+        if outlives_endpoints(protocol(destination)) {
             self.serving.entry(destination).or_default().extend(serving);
         }
     }
