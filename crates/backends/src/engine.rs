@@ -42,6 +42,8 @@ pub struct Synced {
     pub report: Report,
     /// Destinations whose tracked connections may have outlived their endpoints.
     pub suspects: Suspects,
+    /// The Services that were looked at: all of them in a full sync.
+    pub services: Vec<ObjectName>,
 }
 
 /// A sync that failed. The next looks at the kernel first.
@@ -157,6 +159,7 @@ impl<'a> Round<'a> {
         let synced = Synced {
             report: Report::default(),
             suspects: Suspects::default(),
+            services: Vec::new(),
         };
         Round {
             model,
@@ -264,6 +267,7 @@ impl<'a> Round<'a> {
                 }
             }
             self.note_suspects(&service);
+            self.synced.services.push(service.clone());
             groups.push((service, group.into()));
         }
         groups

@@ -9,6 +9,7 @@ use build::{
 use fairlead_core::address::Family::V4;
 use fairlead_core::address::Protocol::{Tcp, Udp};
 use fairlead_core::api::{AddressType, Change, Kind, ObjectName};
+use fairlead_core::settings::Settings;
 
 #[test]
 fn services_come_shrink_and_go() {
@@ -186,6 +187,24 @@ fn the_node_touches_every_service_and_its_repetition_none() {
     cluster.tell(Change::Deleted(Kind::Node, ObjectName::cluster(HERE)));
     assert_eq!(cluster.take_dirty(), [""; 0]);
     assert_eq!(texts(&cluster.0.node().ips), ["192.0.2.10"]);
+}
+
+#[test]
+fn other_settings_touch_every_service_and_the_same_none() {
+    let mut cluster = with_web().with(service("api", "10.96.0.2").tcp(80));
+    cluster.take_dirty();
+    let before = cluster.0.settings().clone();
+    cluster.0.set_settings(Settings {
+        masquerade_all: true,
+        node_name: ELSEWHERE.into(),
+        ..before.clone()
+    });
+    assert_eq!(cluster.take_dirty(), ["ns/api", "ns/web"]);
+    assert!(cluster.0.settings().masquerade_all);
+    assert_eq!(cluster.0.settings().node_name, before.node_name);
+    let now = cluster.0.settings().clone();
+    cluster.0.set_settings(now);
+    assert_eq!(cluster.take_dirty(), [""; 0]);
 }
 
 #[test]

@@ -107,6 +107,20 @@ impl Model {
         &self.settings
     }
 
+    /// Settings that are different now. The parts that objects were read with stay as they were:
+    /// the node's name and its address.
+    pub fn set_settings(&mut self, settings: Settings) {
+        let settings = Settings {
+            node_name: self.settings.node_name.clone(),
+            node_ip: self.settings.node_ip,
+            ..settings
+        };
+        if settings != self.settings {
+            self.settings = settings;
+            self.dirty.extend(self.services.keys().cloned());
+        }
+    }
+
     /// The networks that cluster IPs of a family are allocated from, as few as can say it, sorted.
     pub fn service_cidrs(&self, family: Family) -> Vec<ipnet::IpNet> {
         let texts = self.service_cidrs.values().flatten();
