@@ -9,7 +9,9 @@ mod object;
 mod service;
 mod slice;
 
-pub use object::{Change, Kind, Node, NodeAddress, NodeAddressKind, ObjectName, ServiceCidr};
+pub use object::{
+    Change, Kind, Node, NodeAddress, NodeAddressKind, ObjectName, ServiceCidr, Taint,
+};
 pub use service::{
     Ingress, IpMode, Service, ServicePort, ServiceType, SessionAffinity, TrafficPolicy,
 };

@@ -101,6 +101,19 @@ pub struct Node {
     pub addresses: Vec<NodeAddress>,
     /// `spec.podCIDRs`, or `spec.podCIDR` alone.
     pub pod_cidrs: Vec<String>,
+    /// `metadata.deletionTimestamp` is there.
+    pub deleting: bool,
+    /// `spec.taints`, in their order.
+    pub taints: Vec<Taint>,
+}
+
+/// An entry of `spec.taints`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Taint {
+    /// `key`.
+    pub key: String,
+    /// `effect`: `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
 }
 
 /// An entry of `status.addresses`.

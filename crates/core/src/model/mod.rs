@@ -24,6 +24,7 @@ use crate::route::{self, Routes, Target};
 use crate::settings::Settings;
 use claims::Claims;
 use endpoints::Slices;
+use node::NodeLife;
 
 /// Services, endpoints and this node, as the changes so far describe them.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Model {
     slice_owner: HashMap<ObjectName, ObjectName>,
     claims: Claims,
     node: NodeView,
+    /// `None` until the Node object was seen.
+    node_life: Option<NodeLife>,
     service_cidrs: BTreeMap<String, Vec<String>>,
     synced: BTreeSet<Kind>,
     dirty: BTreeSet<ObjectName>,
@@ -100,6 +103,22 @@ impl Model {
     /// What this node is.
     pub fn node(&self) -> &NodeView {
         &self.node
+    }
+
+    /// Whether this node's Node object was ever seen. It counts as known when it is gone again.
+    pub fn node_is_known(&self) -> bool {
+        self.node_life.is_some()
+    }
+
+    /// Whether load balancers may send new connections to this node: its Node object is known,
+    /// is not being deleted, and the cluster autoscaler is not about to remove the node.
+    pub fn node_is_eligible(&self) -> bool {
+        self.node_life.as_ref().is_some_and(NodeLife::is_eligible)
+    }
+
+    /// The taints of this node's Node object; none while it is not known.
+    pub fn node_taints(&self) -> &[api::Taint] {
+        self.node_life.as_ref().map_or(&[], |life| &life.taints)
     }
 
     /// The settings the model was made with.
@@ -234,6 +253,7 @@ impl Model {
         if node.name != self.settings.node_name {
             return Vec::new();
         }
+        self.node_life = Some(NodeLife::of(node));
         let (view, problems) = node::read(node, self.settings.node_ip);
         if view != self.node {
             self.node = view;

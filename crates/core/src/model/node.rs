@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::Problem;
 use crate::address::{Family, parse_ip, parse_net};
-use crate::api::{self, NodeAddressKind};
+use crate::api::{self, NodeAddressKind, Taint};
 
 /// What the Node object says of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +30,34 @@ impl NodeView {
     }
 }
 
-/// Reads a Node, of which one address may be known better; addresses and networks that are none are left out and reported.
+/// The taint that the cluster autoscaler gives to a node that it is about to remove.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// What the Node object says of the node's life. It shapes no rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NodeLife {
+    deleting: bool,
+    pub(super) taints: Vec<Taint>,
+}
+
+impl NodeLife {
+    /// Reads a Node.
+    pub(super) fn of(node: &api::Node) -> NodeLife {
+        NodeLife {
+            deleting: node.deleting,
+            taints: node.taints.clone(),
+        }
+    }
+
+    /// Whether load balancers may send new connections here. That a node is cordoned does not
+    /// count: its pods go on serving.
+    pub(super) fn is_eligible(&self) -> bool {
+        !self.deleting && self.taints.iter().all(|taint| taint.key != TO_BE_DELETED)
+    }
+}
+
+/// Reads a Node, of which one address may be known better; addresses and networks that are none
+/// are left out and reported.
 pub(super) fn read(node: &api::Node, node_ip: Option<IpAddr>) -> (NodeView, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut report = |field: &str, message: String| {

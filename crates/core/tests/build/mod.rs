@@ -269,7 +269,7 @@ pub(crate) fn node(internal: &[&str]) -> Node {
             .iter()
             .map(|ip| address(NodeAddressKind::InternalIp, ip))
             .collect(),
-        pod_cidrs: Vec::new(),
+        ..Node::default()
     }
 }
 

@@ -215,8 +215,9 @@ fn node() -> impl Strategy<Value = Node> {
         option::of(select(&["a", "b"][..])),
         some_of(&["192.0.2.10", "192.0.2.11", "2001:db8::10"]),
         some_of(&["10.1.0.0/24", "fd01::/64"]),
+        any::<bool>(),
     )
-        .prop_map(|(name, zone, addresses, pod_cidrs)| Node {
+        .prop_map(|(name, zone, addresses, pod_cidrs, deleting)| Node {
             name: name.to_owned(),
             zone: zone.map(str::to_owned),
             addresses: addresses
@@ -224,6 +225,8 @@ fn node() -> impl Strategy<Value = Node> {
                 .map(|ip| address(NodeAddressKind::InternalIp, ip))
                 .collect(),
             pod_cidrs,
+            deleting,
+            ..Node::default()
         })
 }
 

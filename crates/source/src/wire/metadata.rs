@@ -16,6 +16,7 @@ pub(super) struct Metadata {
     namespace: Option<String>,
     generate_name: Option<IgnoredAny>,
     creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
     labels: Option<Labels>,
     annotations: Option<Annotations>,
 }
@@ -75,6 +76,10 @@ impl Metadata {
         self.creation_timestamp
             .as_ref()
             .map(|Time(time)| time.as_second())
+    }
+
+    pub(super) fn is_deleting(&self) -> bool {
+        self.deletion_timestamp.is_some()
     }
 
     /// Feeds a metric only, so what does not parse is not worth an error.

@@ -22,6 +22,14 @@ struct Spec {
     pod_cidr: Option<String>,
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Option<Vec<String>>,
+    taints: Option<Vec<Taint>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "a mapping with a key and an effect")]
+struct Taint {
+    key: String,
+    effect: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +51,7 @@ impl Node {
     }
 
     pub(super) fn into_api(mut self, name: &ObjectName) -> api::Node {
+        let deleting = self.metadata.as_ref().is_some_and(Metadata::is_deleting);
         let spec = self.spec.unwrap_or_default();
         let alone = spec.pod_cidr.filter(|cidr| !cidr.is_empty());
         let pod_cidrs = spec.pod_cidrs.filter(|cidrs| !cidrs.is_empty());
@@ -54,6 +63,17 @@ impl Node {
                 Address::into_api,
             ),
             pod_cidrs: pod_cidrs.unwrap_or_else(|| alone.into_iter().collect()),
+            deleting,
+            taints: each(spec.taints, Taint::into_api),
+        }
+    }
+}
+
+impl Taint {
+    fn into_api(self) -> api::Taint {
+        api::Taint {
+            key: self.key,
+            effect: self.effect,
         }
     }
 }

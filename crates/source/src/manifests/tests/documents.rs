@@ -99,8 +99,8 @@ ports: [{name: '', port: 5353, protocol: SCTP}, {}]
 ---
 apiVersion: v1
 kind: Node
-metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}
-spec: {podCIDR: 10.244.1.0/24}
+metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}, deletionTimestamp: 2026-01-31T10:00:00Z}
+spec: {podCIDR: 10.244.1.0/24, taints: [{key: example.com/starting, effect: NoSchedule}]}
 status: {addresses: [{type: InternalIP, address: 192.0.2.10}, {type: Hostname, address: n1}]}
 ";
     let said = Desk::new().take_bytes("f.yaml", contents.as_bytes(), true, 0);
