@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::api::ObjectName;
 use crate::model::{Destination, ServicePortName};
 
 /// What one sync did.
@@ -24,6 +25,27 @@ pub struct Report {
     pub stages: Stages,
     /// Destinations that a Service claims and another has.
     pub contested: Vec<Contested>,
+    /// Services that the kernel refuses, and that are therefore not served.
+    pub excluded: Vec<Excluded>,
+}
+
+/// A Service that is left out, so that the others are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excluded {
+    /// The Service.
+    pub service: ObjectName,
+    /// What the kernel said.
+    pub why: String,
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Excluded { service, why } = self;
+        write!(
+            f,
+            "Service {service} is not served, the kernel refuses it: {why}; it is tried again when it changes, and now and then"
+        )
+    }
 }
 
 /// The time that each stage of a sync took.

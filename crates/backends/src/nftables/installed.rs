@@ -7,12 +7,13 @@ use fairlead_core::api::ObjectName;
 use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
 use fairlead_kernel::nft::rule::Rule;
-use fairlead_kernel::nft::ruleset::{Batch, Chain, ChainName, Op};
+use fairlead_kernel::nft::ruleset::{Batch, Chain, ChainName, Element, Op, SetName, TableId};
 
 use super::chains::DispatchChain;
 use super::changes::{ElementChanges, Wanted};
 use super::frame::Frame;
 use super::observe::{Finding, Found};
+use super::rows::rows;
 use super::schema::{self, TABLE_COMMENT};
 use super::state::{Group, PortState};
 
@@ -104,6 +105,25 @@ impl Installed {
         ports
             .flat_map(|port| &port.destinations)
             .map(|state| state.destination)
+    }
+
+    /// The Service that wants an element; the first by name, of a shared one. Goes through all of
+    /// them: for when something went wrong.
+    pub fn owner(&self, table: TableId, set: SetName, element: &Element) -> Option<&ObjectName> {
+        let wants = |group: &Group| {
+            let mut found = false;
+            let ports = group
+                .iter()
+                .filter(|port| schema::table(port.family) == table);
+            ports.for_each(|port| {
+                rows(port, &mut |of, row| {
+                    found |= of == set && row.key == element.key;
+                });
+            });
+            found
+        };
+        let owners = self.groups.iter().filter(|(_, group)| wants(group));
+        owners.map(|(service, _)| service).min()
     }
 
     /// Whether chains wait to be removed.

@@ -6,6 +6,7 @@ mod build;
 mod costs;
 mod histories;
 mod kernel;
+mod refused;
 #[allow(dead_code, reason = "core's tests need more of it")]
 #[path = "../../../core/tests/random/universe.rs"]
 mod universe;
