@@ -2,4 +2,5 @@
 //! that renders, plans, applies and remembers.
 
 pub mod engine;
+pub mod leftovers;
 pub mod nftables;

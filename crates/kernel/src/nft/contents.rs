@@ -53,7 +53,8 @@ impl<'a> Contents<'a> {
 
     fn apply(&mut self, op: &'a Op) {
         match op {
-            Op::AddTable { .. } | Op::DeleteTable => {}
+            // No rule has a handle here.
+            Op::AddTable { .. } | Op::DeleteTable | Op::DeleteRule { .. } => {}
             Op::AddChain(chain) => self.add_chain(chain),
             Op::AddRule { chain, rule } => {
                 self.with_chain(chain, |chain| chain.rules.push(rule));

@@ -190,6 +190,10 @@ impl OpWriter<'_> {
             Op::DeleteChain(chain) => self.message(wire::NFT_MSG_DELCHAIN, |body| {
                 body.string(wire::NFTA_CHAIN_NAME, chain);
             }),
+            Op::DeleteRule { chain, handle } => self.message(wire::NFT_MSG_DELRULE, |body| {
+                body.string(wire::NFTA_RULE_CHAIN, chain);
+                body.be64(wire::NFTA_RULE_HANDLE, *handle);
+            }),
             Op::AddRule { chain, rule } => self.add_rule(chain, rule),
             Op::AddSet(set) => self.add_set(set),
             Op::DeleteSet(set) => self.message(wire::NFT_MSG_DELSET, |body| {

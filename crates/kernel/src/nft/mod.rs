@@ -6,6 +6,7 @@ mod encode;
 pub mod fake;
 pub mod handle;
 pub mod json;
+mod jumps;
 pub mod monitor;
 mod observe;
 pub mod rule;

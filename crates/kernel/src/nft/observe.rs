@@ -190,18 +190,18 @@ fn set(attributes: Attributes<'_>) -> Option<Described> {
     })
 }
 
-fn name_table(body: &mut Builder, table: TableId) {
+pub(super) fn name_table(body: &mut Builder, table: TableId) {
     wire::header(body, wire::family_number(table.family), 0);
     body.string(wire::NFTA_TABLE, table.name);
 }
 
-fn is_of(message: &Message<'_>, table: TableId) -> bool {
+pub(super) fn is_of(message: &Message<'_>, table: TableId) -> bool {
     let name = message.attributes(wire::HEADER).find(wire::NFTA_TABLE);
     message.payload.first() == Some(&wire::family_number(table.family))
         && name.and_then(|name| name.str()) == Some(table.name)
 }
 
-fn request(kind: u16, call: &'static str, table: TableId) -> Request<'static> {
+pub(super) fn request(kind: u16, call: &'static str, table: TableId) -> Request<'static> {
     Request {
         kind,
         flags: 0,

@@ -224,6 +224,13 @@ pub enum Op {
         /// The rule.
         rule: Rule,
     },
+    /// Removes one rule, by the handle that the kernel has for it; refused when there is none.
+    DeleteRule {
+        /// The chain it is in.
+        chain: ChainName,
+        /// The handle, as [`jumps`](super::socket::NftSocket::jumps) gives it.
+        handle: u64,
+    },
     /// Makes a set or map, if it is not there yet.
     AddSet(Set),
     /// Removes a set or map that no rule refers to.

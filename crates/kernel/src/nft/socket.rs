@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use super::encode::{Subject, Transaction, encode};
 use super::handle::{CallError, CommitError, Committed, Nft, ObservedTable, Refusal};
+pub use super::jumps::Jump;
 use super::ruleset::{Batch, Op, Set, SetName, TableId};
 use super::schema::Schema;
-use super::{observe, text, wire};
+use super::{jumps, observe, text, wire};
 use crate::netlink::{Ack, Protocol, Request, Socket};
 
 /// Room for the answers to one transaction: about two thousand refusals, each of which the kernel
@@ -71,6 +72,12 @@ impl NftSocket {
             },
         )?;
         answer.ok_or_else(|| failed("NFT_MSG_GETGEN", libc::EBADMSG))
+    }
+
+    /// The rules of a table, whoever made it, that send packets to other chains; none when there
+    /// is no such table.
+    pub fn jumps(&mut self, table: TableId) -> Result<Vec<Jump>, CallError> {
+        jumps::read(&mut self.socket, table)
     }
 
     fn remember_sets(&mut self, batches: &[Batch]) {

@@ -44,6 +44,7 @@ pub(super) const NFT_MSG_NEWCHAIN: u16 = message(3);
 pub(super) const NFT_MSG_GETCHAIN: u16 = message(4);
 pub(super) const NFT_MSG_DELCHAIN: u16 = message(5);
 pub(super) const NFT_MSG_NEWRULE: u16 = message(6);
+pub(super) const NFT_MSG_GETRULE: u16 = message(7);
 pub(super) const NFT_MSG_DELRULE: u16 = message(8);
 pub(super) const NFT_MSG_NEWSET: u16 = message(9);
 pub(super) const NFT_MSG_GETSET: u16 = message(10);
@@ -73,6 +74,7 @@ pub(super) const NFTA_HOOK_HOOKNUM: u16 = 1;
 pub(super) const NFTA_HOOK_PRIORITY: u16 = 2;
 
 pub(super) const NFTA_RULE_CHAIN: u16 = 2;
+pub(super) const NFTA_RULE_HANDLE: u16 = 3;
 pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
 pub(super) const NFTA_RULE_USERDATA: u16 = 7;
 

@@ -48,6 +48,8 @@ impl Table {
                 self.chain_mut(name)?.rules.clear();
                 Ok(())
             }
+            // The rules here have no handles.
+            Op::DeleteRule { .. } => Err(libc::ENOENT),
             Op::DeleteChain(name) => self.delete_chain(name),
             Op::AddRule { chain, rule } => {
                 self.chain_mut(chain)?;

@@ -93,6 +93,7 @@ pub(super) fn op_of(schema: &Schema<'_>, op: &Op, element: Option<usize>) -> Str
             &chain_lines(chain),
         ),
         Op::FlushChain(name) => format!("flush chain {table} {name}"),
+        Op::DeleteRule { chain, handle } => format!("delete rule {table} {chain} handle {handle}"),
         Op::DeleteChain(name) => format!("delete chain {table} {name}"),
         Op::AddRule { chain, rule } => {
             format!("add rule {table} {chain} {}", self::rule(family, rule))

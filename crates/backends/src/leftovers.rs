@@ -1,0 +1,153 @@
+//! What kube-proxy left in nf_tables on this node: rules of its own would go on deciding where
+//! connections go, as the cluster was when it ended.
+//!
+//! In its nftables mode that is a table of its own; in its iptables and ipvs modes, where
+//! `iptables` is the one that writes nf_tables, chains in the tables of `iptables` and the rules
+//! that jump to them. Chains that the kubelet shares stay: KUBE-FIREWALL, KUBE-KUBELET-CANARY
+//! and KUBE-IPTABLES-HINT.
+
+use thiserror::Error;
+
+use fairlead_kernel::nft::handle::{CallError, CommitError, Nft};
+use fairlead_kernel::nft::ruleset::{Batch, ChainName, Family, Op, TableId};
+use fairlead_kernel::nft::socket::{Jump, NftSocket};
+
+/// The table of kube-proxy's nftables mode.
+const KUBE_PROXY: &str = "kube-proxy";
+
+/// The tables of `iptables` that kube-proxy writes to.
+const IPTABLES: [&str; 3] = ["nat", "filter", "mangle"];
+
+/// The chains that kube-proxy has whatever Services there are.
+const CHAINS: [&str; 8] = [
+    "KUBE-SERVICES",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-NODEPORTS",
+    "KUBE-POSTROUTING",
+    "KUBE-MARK-MASQ",
+    "KUBE-FORWARD",
+    "KUBE-PROXY-FIREWALL",
+    "KUBE-PROXY-CANARY",
+];
+
+/// How the chains begin that it has for Services and endpoints, today and in older releases, and
+/// those of its ipvs mode.
+const PREFIXES: [&str; 10] = [
+    "KUBE-SVC-",
+    "KUBE-SVL-",
+    "KUBE-SEP-",
+    "KUBE-FW-",
+    "KUBE-EXT-",
+    "KUBE-XLB-",
+    "KUBE-NODE-PORT",
+    "KUBE-LOAD-BALANCER",
+    "KUBE-SOURCE-RANGES-FIREWALL",
+    "KUBE-IPVS-",
+];
+
+/// Leftovers that could not be removed.
+#[derive(Debug, Error)]
+pub enum LeftoversError {
+    /// The kernel could not be asked.
+    #[error("cannot look for what kube-proxy left: {0}")]
+    Observe(#[from] CallError),
+    /// The kernel would not remove them.
+    #[error("cannot remove what kube-proxy left: {0}")]
+    Remove(#[from] CommitError),
+}
+
+/// Removes what kube-proxy left, table by table, and says in which tables something was.
+pub fn remove(nft: &mut NftSocket) -> Result<Vec<String>, LeftoversError> {
+    let mut removed = Vec::new();
+    for family in [Family::Ip, Family::Ip6] {
+        for name in IPTABLES.into_iter().chain([KUBE_PROXY]) {
+            let batch = plan(nft, TableId { family, name })?;
+            if !batch.ops.is_empty() {
+                nft.commit(std::slice::from_ref(&batch))?;
+                removed.push(format!("{} {name}", family_name(family)));
+            }
+        }
+    }
+    Ok(removed)
+}
+
+fn plan(nft: &mut NftSocket, table: TableId) -> Result<Batch, CallError> {
+    let ops = match nft.observe(table)? {
+        None => Vec::new(),
+        Some(_) if table.name == KUBE_PROXY => vec![Op::DeleteTable],
+        Some(observed) => {
+            let chains = observed.chains.into_iter().map(|chain| chain.name);
+            without(chains.map(ChainName::from), nft.jumps(table)?)
+        }
+    };
+    Ok(Batch { table, ops })
+}
+
+/// Unhooks kube-proxy's chains, then empties and removes them.
+fn without(chains: impl Iterator<Item = ChainName>, jumps: Vec<Jump>) -> Vec<Op> {
+    let ours: Vec<ChainName> = chains.filter(|chain| is_kube_proxys(chain)).collect();
+    let hooks = jumps
+        .into_iter()
+        .filter(|jump| is_kube_proxys(&jump.target) && !is_kube_proxys(&jump.chain));
+    let unhook = hooks.map(|Jump { chain, handle, .. }| Op::DeleteRule { chain, handle });
+    let mut ops: Vec<Op> = unhook.collect();
+    ops.extend(ours.iter().cloned().map(Op::FlushChain));
+    ops.extend(ours.into_iter().map(Op::DeleteChain));
+    ops
+}
+
+fn is_kube_proxys(chain: &str) -> bool {
+    CHAINS.contains(&chain) || PREFIXES.iter().any(|prefix| chain.starts_with(prefix))
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ip => "ip",
+        Family::Ip6 => "ip6",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jump(chain: &str, handle: u64, target: &str) -> Jump {
+        Jump {
+            chain: chain.into(),
+            handle,
+            target: target.into(),
+        }
+    }
+
+    #[test]
+    fn its_chains_go_and_the_kubelets_and_others_stay() {
+        let chains = [
+            "PREROUTING",
+            "KUBE-SERVICES",
+            "KUBE-SVC-TCOU7JCQXEZGVUNU",
+            "KUBE-FIREWALL",
+            "KUBE-KUBELET-CANARY",
+            "CNI-HOSTPORT-DNAT",
+        ];
+        let jumps = vec![
+            jump("PREROUTING", 7, "KUBE-SERVICES"),
+            jump("KUBE-SERVICES", 8, "KUBE-SVC-TCOU7JCQXEZGVUNU"),
+            jump("PREROUTING", 9, "CNI-HOSTPORT-DNAT"),
+            jump("OUTPUT", 10, "KUBE-FIREWALL"),
+        ];
+        let ops = without(chains.into_iter().map(ChainName::from), jumps);
+        assert_eq!(
+            ops,
+            [
+                Op::DeleteRule {
+                    chain: "PREROUTING".into(),
+                    handle: 7
+                },
+                Op::FlushChain("KUBE-SERVICES".into()),
+                Op::FlushChain("KUBE-SVC-TCOU7JCQXEZGVUNU".into()),
+                Op::DeleteChain("KUBE-SERVICES".into()),
+                Op::DeleteChain("KUBE-SVC-TCOU7JCQXEZGVUNU".into()),
+            ]
+        );
+    }
+}
