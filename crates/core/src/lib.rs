@@ -16,3 +16,4 @@ pub mod report;
 pub mod route;
 pub mod schedule;
 pub mod settings;
+pub mod start;

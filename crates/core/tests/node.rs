@@ -3,7 +3,7 @@
 mod build;
 
 use build::{ELSEWHERE, HERE, cluster, node, service, slice, texts, with_web};
-use fairlead_core::address::Family::V4;
+use fairlead_core::address::Family::{self, V4, V6};
 use fairlead_core::api::{Change, Kind, Node, ObjectName, Taint};
 use fairlead_core::settings::{DetectLocal, LocalDetector, Settings};
 
@@ -113,4 +113,41 @@ fn addresses_and_pod_networks_that_change_count_at_once() {
     step("192.0.2.10", "10.1.0.0/24");
     step("192.0.2.11", "10.1.0.0/24");
     step("192.0.2.11", "10.1.7.0/24");
+}
+
+#[test]
+fn the_given_address_comes_first_then_the_nodes_own() {
+    let (four, six) = ("192.0.2.10", "2001:db8::10");
+    let rows: [(Option<&str>, &[&str], &[&str], Family); 12] = [
+        (Some("192.0.2.7"), &[], &["192.0.2.7"], V4),
+        (Some("2001:db8::7"), &[], &["2001:db8::7"], V6),
+        (None, &[], &[], V4),
+        (None, &[four], &[four], V4),
+        (None, &[six], &[six], V6),
+        (None, &[four, six], &[four, six], V4),
+        (None, &[six, four], &[six, four], V6),
+        (Some("192.0.2.7"), &[four, six], &["192.0.2.7", six], V4),
+        (Some("192.0.2.7"), &[six, four], &["192.0.2.7", six], V4),
+        (
+            Some("2001:db8::7"),
+            &[four, six],
+            &["2001:db8::7", four],
+            V6,
+        ),
+        (Some("127.0.0.1"), &[six, four], &["127.0.0.1", six], V4),
+        (Some("::1"), &[four, six], &["::1", four], V6),
+    ];
+    for (given, of_node, ips, primary) in rows {
+        let mut cluster = build::cluster_with(Settings {
+            node_name: HERE.into(),
+            node_ip: given.map(|ip| ip.parse().unwrap()),
+            ..Settings::default()
+        });
+        if !of_node.is_empty() {
+            cluster.tell(Change::Node(node(of_node)));
+        }
+        let view = cluster.0.node();
+        assert_eq!(texts(&view.ips), ips, "{given:?} {of_node:?}");
+        assert_eq!(view.primary_family(), primary, "{given:?} {of_node:?}");
+    }
 }

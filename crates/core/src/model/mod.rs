@@ -87,6 +87,11 @@ impl Model {
         self.synced.contains(&Kind::Service) && self.synced.contains(&Kind::EndpointSlice)
     }
 
+    /// Whether any kind of object was told completely.
+    pub fn heard_anything(&self) -> bool {
+        !self.synced.is_empty()
+    }
+
     /// The Services that changes touched since the last call, sorted.
     pub fn take_dirty(&mut self) -> BTreeSet<ObjectName> {
         std::mem::take(&mut self.dirty)

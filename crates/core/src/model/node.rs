@@ -28,6 +28,11 @@ impl NodeView {
             .copied()
             .find(|ip| Family::of(*ip) == family)
     }
+
+    /// The family of the node's first address; IPv4 while it has none.
+    pub fn primary_family(&self) -> Family {
+        self.ips.first().map_or(Family::V4, |ip| Family::of(*ip))
+    }
 }
 
 /// The taint that the cluster autoscaler gives to a node that it is about to remove.
