@@ -12,6 +12,7 @@ pub mod address;
 pub mod api;
 pub mod conntrack;
 pub mod model;
+pub mod parameters;
 pub mod report;
 pub mod route;
 pub mod schedule;

@@ -117,8 +117,9 @@ fn addresses_and_pod_networks_that_change_count_at_once() {
 
 #[test]
 fn the_given_address_comes_first_then_the_nodes_own() {
+    type Row<'a> = (Option<&'a str>, &'a [&'a str], &'a [&'a str], Family);
     let (four, six) = ("192.0.2.10", "2001:db8::10");
-    let rows: [(Option<&str>, &[&str], &[&str], Family); 12] = [
+    let rows: [Row; 12] = [
         (Some("192.0.2.7"), &[], &["192.0.2.7"], V4),
         (Some("2001:db8::7"), &[], &["2001:db8::7"], V6),
         (None, &[], &[], V4),
