@@ -4,6 +4,7 @@
 //! handle stands an in-memory fake that is as strict as the kernel.
 
 pub mod conntrack;
+pub mod cpus;
 pub mod error;
 pub mod fault;
 pub mod features;

@@ -40,13 +40,23 @@ pub struct SysctlError {
     pub errno: i32,
 }
 
+impl SysctlError {
+    /// The kernel has no such parameter, or not yet.
+    pub fn is_absent(&self) -> bool {
+        self.errno == libc::ENOENT
+    }
+}
+
 fn hint(errno: i32) -> &'static str {
     match errno {
         libc::EROFS => {
             " (/proc/sys is mounted read-only here: run the container privileged, \
              or set it on the host)"
         }
-        libc::EACCES | libc::EPERM => " (needs root on the host)",
+        libc::EACCES | libc::EPERM => {
+            " (needs root on the host, and what all network namespaces share also the host's own: \
+             set it on the host)"
+        }
         libc::ENOENT => " (this kernel does not have it, or its module is not loaded)",
         _ => "",
     }
@@ -115,6 +125,11 @@ impl FakeSysctls {
             values: values.collect(),
             ..Self::default()
         }
+    }
+
+    /// Adds a parameter, as a module that is loaded does.
+    pub fn add(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
     }
 
     /// How often a parameter was set.

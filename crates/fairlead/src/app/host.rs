@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tracing::{info, warn};
 
 use fairlead_core::address::Family;
@@ -36,10 +36,10 @@ pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Vec<Family>> {
             features.release
         );
     }
-    if settings.node_port_addresses.localhost {
-        ProcSys
-            .ensure(ROUTE_LOCALNET, "1")
-            .context("node ports on localhost need it")?;
+    if settings.node_port_addresses.localhost
+        && let Err(error) = ProcSys.ensure(ROUTE_LOCALNET, "1")
+    {
+        warn!("{error}; without it node ports do not answer on localhost");
     }
     let families = if features.ipv6 {
         Family::BOTH.to_vec()

@@ -5,6 +5,8 @@ mod health;
 mod host;
 mod http;
 mod metrics;
+mod oom;
+mod parameters;
 mod signals;
 mod sweeper;
 
@@ -17,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tracing::Level;
 
+use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
 
 pub(crate) use host::addresses as host_addresses;
@@ -24,6 +27,7 @@ pub(crate) use host::addresses as host_addresses;
 use daemon::Daemon;
 use health::Health;
 use metrics::Metrics;
+use parameters::Parameters;
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
@@ -38,6 +42,10 @@ pub(crate) struct Options {
     pub(crate) min_sync_period: Duration,
     /// The longest time until a failed sync is tried again.
     pub(crate) sync_period: Duration,
+    /// What connection tracking should be like.
+    pub(crate) conntrack: ConntrackSettings,
+    /// How ready this process is to be killed when memory is short, from -1000 to 1000.
+    pub(crate) oom_score_adj: i32,
     /// Where the health server listens.
     pub(crate) healthz: Option<SocketAddr>,
     /// Where the metrics server listens.
@@ -62,6 +70,8 @@ pub(crate) fn log(verbosity: u8) {
 
 /// Runs the proxy.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    oom::adjust(options.oom_score_adj);
+    Parameters::of_this_host().track(&options.conntrack);
     let families = host::prepare(&options.settings)?;
     let health = Arc::new(Health::new(2 * options.sync_period));
     let metrics = Arc::new(Metrics::new().context("cannot register metrics")?);

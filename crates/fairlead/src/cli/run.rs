@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
 
 use super::ProxyFlags;
@@ -83,6 +84,8 @@ impl Run {
             once: self.once,
             min_sync_period: self.min_sync_period,
             sync_period: self.sync_period,
+            conntrack: ConntrackSettings::default(),
+            oom_score_adj: -999,
             healthz,
             metrics,
         })
