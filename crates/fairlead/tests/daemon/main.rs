@@ -11,6 +11,7 @@ mod input;
 mod life;
 mod node;
 mod objects;
+mod parameters;
 mod render;
 mod sizes;
 mod stale;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         input::TESTS,
         life::TESTS,
         node::TESTS,
+        parameters::TESTS,
         render::TESTS,
         sizes::TESTS,
         stale::TESTS,
