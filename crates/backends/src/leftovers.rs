@@ -1,19 +1,23 @@
-//! What kube-proxy left in nf_tables on this node: rules of its own would go on deciding where
-//! connections go, as the cluster was when it ended.
+//! What kube-proxy left on this node: its rules would go on deciding where connections go, as the
+//! cluster was when it ended.
 //!
 //! In its nftables mode that is a table of its own; in its iptables and ipvs modes, where
 //! `iptables` is the one that writes nf_tables, chains in the tables of `iptables` and the rules
-//! that jump to them. Chains that the kubelet shares stay: KUBE-FIREWALL, KUBE-KUBELET-CANARY
-//! and KUBE-IPTABLES-HINT.
+//! that jump to them; in its ipvs mode also a device with all cluster IPs. Chains that the kubelet
+//! shares stay: KUBE-FIREWALL, KUBE-KUBELET-CANARY and KUBE-IPTABLES-HINT.
 
 use thiserror::Error;
 
+use fairlead_kernel::link::Rtnetlink;
 use fairlead_kernel::nft::handle::{CallError, CommitError, Nft};
 use fairlead_kernel::nft::ruleset::{Batch, ChainName, Family, Op, TableId};
 use fairlead_kernel::nft::socket::{Jump, NftSocket};
 
 /// The table of kube-proxy's nftables mode.
 const KUBE_PROXY: &str = "kube-proxy";
+
+/// The device of its ipvs mode. Without its addresses no packet finds the virtual servers.
+const IPVS_DEVICE: &str = "kube-ipvs0";
 
 /// The tables of `iptables` that kube-proxy writes to.
 const IPTABLES: [&str; 3] = ["nat", "filter", "mangle"];
@@ -56,15 +60,18 @@ pub enum LeftoversError {
     Remove(#[from] CommitError),
 }
 
-/// Removes what kube-proxy left, table by table, and says in which tables something was.
-pub fn remove(nft: &mut NftSocket) -> Result<Vec<String>, LeftoversError> {
+/// Removes what kube-proxy left, and says where something was.
+pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink) -> Result<Vec<String>, LeftoversError> {
     let mut removed = Vec::new();
+    if links.remove_link(IPVS_DEVICE)? {
+        removed.push(format!("device {IPVS_DEVICE}"));
+    }
     for family in [Family::Ip, Family::Ip6] {
         for name in IPTABLES.into_iter().chain([KUBE_PROXY]) {
             let batch = plan(nft, TableId { family, name })?;
             if !batch.ops.is_empty() {
                 nft.commit(std::slice::from_ref(&batch))?;
-                removed.push(format!("{} {name}", family_name(family)));
+                removed.push(format!("table {} {name}", family_name(family)));
             }
         }
     }

@@ -16,7 +16,7 @@ use fairlead_backends::engine::{Engine, Synced};
 use fairlead_backends::nftables::table;
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
-use fairlead_core::report::{Contested, Report};
+use fairlead_core::report::{Contested, Excluded, Report};
 use fairlead_core::schedule::Schedule;
 use fairlead_kernel::link::AddressMonitor;
 use fairlead_kernel::memory;
@@ -42,6 +42,10 @@ pub(super) struct Daemon {
     metrics: Arc<Metrics>,
     /// What was said already about contested destinations.
     contested: Vec<Contested>,
+    /// What was said already about Services that are left out.
+    excluded: Vec<Excluded>,
+    /// Whether our rules have taken the place of kube-proxy's.
+    in_charge: bool,
 }
 
 impl Daemon {
@@ -65,6 +69,8 @@ impl Daemon {
             health,
             metrics,
             contested: Vec::new(),
+            excluded: Vec::new(),
+            in_charge: false,
         })
     }
 
@@ -77,6 +83,7 @@ impl Daemon {
         );
         let synced = self.sync_once()?;
         let swept = sweeper::sweep_once(&self.sweep(synced));
+        remove_leftovers();
         // What an earlier run left in the tables and nothing uses any more can go a moment later.
         if let Some(at) = self.engine.wants_sync_at() {
             thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -198,6 +205,9 @@ impl Daemon {
                     memory::give_back();
                 }
                 self.health.synced(Ok(()));
+                if let Err(error) = self.take_charge() {
+                    warn!("what kube-proxy left stays: {error}");
+                }
                 let sweep = self.sweep(synced);
                 if !sweep.suspects.is_empty() && self.sweeper.send(sweep).is_err() {
                     error!("the conntrack thread is gone; stale connections stay");
@@ -246,5 +256,34 @@ impl Daemon {
             warn!("{contested}");
         }
         self.contested.clone_from(&report.contested);
+        for excluded in report
+            .excluded
+            .iter()
+            .filter(|excluded| !self.excluded.contains(excluded))
+        {
+            error!("{excluded}");
+        }
+        self.excluded.clone_from(&report.excluded);
+    }
+
+    /// Our rules are in place: kube-proxy's would only contradict them. There may be many, and
+    /// nothing waits for them to be gone.
+    fn take_charge(&mut self) -> std::io::Result<()> {
+        if std::mem::replace(&mut self.in_charge, true) {
+            return Ok(());
+        }
+        thread::Builder::new()
+            .name("leftovers".to_owned())
+            .spawn(remove_leftovers)
+            .map(drop)
+    }
+}
+
+fn remove_leftovers() {
+    match host::remove_leftovers() {
+        Ok(places) => places
+            .iter()
+            .for_each(|place| info!("removed what kube-proxy left: {place}")),
+        Err(error) => warn!("{error:#}; remove it with `kube-proxy --cleanup`"),
     }
 }

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use anyhow::bail;
 use tracing::{info, warn};
 
+use fairlead_backends::leftovers;
 use fairlead_core::address::Family;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
 use fairlead_kernel::link::{Addresses, Rtnetlink};
+use fairlead_kernel::nft::socket::NftSocket;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
 /// Lets packets with a loopback address be routed, which localhost node ports need.
@@ -53,6 +55,13 @@ pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Vec<Family>> {
         names.join(" and ")
     );
     Ok(families)
+}
+
+/// Removes what kube-proxy left on this host, and says where something was.
+pub(crate) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
+    let mut nft = NftSocket::open().context("cannot talk to nf_tables")?;
+    let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
+    Ok(leftovers::remove(&mut nft, &mut links)?)
 }
 
 /// The addresses this host has now, without those of loopback devices' own networks.

@@ -22,7 +22,7 @@ use tracing::Level;
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
 
-pub(crate) use host::addresses as host_addresses;
+pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 
 use daemon::Daemon;
 use health::Health;

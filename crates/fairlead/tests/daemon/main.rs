@@ -15,6 +15,7 @@ mod parameters;
 mod render;
 mod sizes;
 mod stale;
+mod takeover;
 mod tampering;
 mod watch;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         render::TESTS,
         sizes::TESTS,
         stale::TESTS,
+        takeover::TESTS,
         tampering::TESTS,
     ];
     libtest_mimic::run(&arguments, tests.concat().into_iter().map(trial).collect()).exit_code()

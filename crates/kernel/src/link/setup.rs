@@ -140,6 +140,22 @@ impl Rtnetlink {
         })
     }
 
+    /// Removes a device; `false` when there is none of this name.
+    pub fn remove_link(&mut self, link: &str) -> Result<bool, CallError> {
+        let request = Request {
+            flags: 0,
+            ..add(libc::RTM_DELLINK, "RTM_DELLINK", link)
+        };
+        let removed = self.socket.request(&request, |body| {
+            body.raw(&[0; IFINFOMSG]);
+            body.string(libc::IFLA_IFNAME, link);
+        });
+        match removed {
+            Err(error) if error.errno == libc::ENODEV => Ok(false),
+            removed => removed.map(|()| true),
+        }
+    }
+
     /// Sets a device up.
     pub fn set_up(&mut self, link: &str) -> Result<(), CallError> {
         let index = self.link_index(link)?;
