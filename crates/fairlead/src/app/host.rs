@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use anyhow::bail;
 use tracing::{info, warn};
 
+use anyhow::Context;
+
 use fairlead_backends::leftovers;
 use fairlead_core::address::Family;
 use fairlead_core::settings::Settings;

@@ -50,7 +50,7 @@ impl Render {
         // The node may be another than this host: then its addresses are the Node object's.
         let mut host = app::host_addresses().unwrap_or_default();
         host.extend(&model.node().ips);
-        let batches = engine::plan_from_nothing(&mut model, &host, &Family::BOTH);
+        let batches = engine::plan_from_nothing(&model, &host, &Family::BOTH);
         let printed = match self.format {
             Format::Text => batches
                 .iter()

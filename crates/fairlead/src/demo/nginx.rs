@@ -312,6 +312,6 @@ fn observe(lab: &Lab) -> anyhow::Result<Found> {
 /// What makes that table.
 pub(super) fn plan(cluster: &mut Cluster) -> anyhow::Result<Batch> {
     let host = cluster.model.node().ips.clone();
-    let plans = engine::plan_from_nothing(&mut cluster.model, &host, &[Family::V4]);
+    let plans = engine::plan_from_nothing(&cluster.model, &host, &[Family::V4]);
     plans.into_iter().next().context("there is no plan")
 }
