@@ -46,6 +46,33 @@ impl fmt::Display for Family {
     }
 }
 
+/// Something that each family has one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ByFamily<T> {
+    /// IPv4's.
+    pub v4: T,
+    /// IPv6's.
+    pub v6: T,
+}
+
+impl<T> ByFamily<T> {
+    /// A family's.
+    pub fn of(&self, family: Family) -> &T {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    /// A family's, to change it.
+    pub fn of_mut(&mut self, family: Family) -> &mut T {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
 /// A transport protocol a Service can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {

@@ -18,3 +18,4 @@ pub mod route;
 pub mod schedule;
 pub mod settings;
 pub mod start;
+pub mod unserved;

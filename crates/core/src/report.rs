@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::api::ObjectName;
 use crate::model::{Destination, ServicePortName};
+use crate::unserved::UnservedPorts;
 
 /// What one sync did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,9 @@ pub struct Report {
     pub contested: Vec<Contested>,
     /// Services that the kernel refuses, and that are therefore not served.
     pub excluded: Vec<Excluded>,
+    /// The ports without an endpoint on this node that their policy asks for, of each Service
+    /// that was looked at; in a full sync of those alone that have some.
+    pub unserved: Vec<(ObjectName, UnservedPorts)>,
 }
 
 /// A Service that is left out, so that the others are served.

@@ -88,6 +88,11 @@ impl<N: Nft> Engine<N> {
         self.installed = None;
     }
 
+    /// Whether the next sync compares everything with the kernel.
+    pub fn next_is_full(&self) -> bool {
+        self.installed.is_none()
+    }
+
     /// When a sync would have something to do even if nothing changes.
     pub fn wants_sync_at(&self) -> Option<Instant> {
         let idle = self

@@ -10,6 +10,7 @@ use fairlead_core::conntrack::{Suspects, outlives_endpoints};
 use fairlead_core::model::{Destination, Model};
 use fairlead_core::report::{Contested, Report, Stages};
 use fairlead_core::route::{Routes, Target};
+use fairlead_core::unserved::UnservedPorts;
 use fairlead_kernel::nft::handle::{CallError, CommitError, Nft};
 use fairlead_kernel::nft::ruleset::Batch;
 
@@ -150,12 +151,15 @@ impl<'a> Round<'a> {
                 true => Vec::new(),
                 false => self.model.routes(service),
             };
+            let mut unserved = UnservedPorts::default();
             for (family, routes) in routes {
                 if self.families.contains(&family) {
                     group.push(render(&routes, family, &before(service, &routes, family)));
+                    unserved.count(family, routes.unserved);
                     self.note_contested(&routes);
                 }
             }
+            self.note_unserved(service, unserved);
             self.note_suspects(service);
             self.synced.services.push(service.clone());
             groups.push((service.clone(), group.into()));
@@ -181,6 +185,13 @@ impl<'a> Round<'a> {
                 owner: owner.clone(),
             });
         self.synced.report.contested.extend(contested);
+    }
+
+    fn note_unserved(&mut self, service: &ObjectName, ports: UnservedPorts) {
+        let report = &mut self.synced.report;
+        if !report.full || !ports.is_none() {
+            report.unserved.push((service.clone(), ports));
+        }
     }
 
     /// Most Services are TCP alone: their endpoints need not be gone through again.

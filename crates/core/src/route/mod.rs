@@ -49,6 +49,18 @@ pub struct Routes {
     pub routes: Vec<Route>,
     /// Destinations that another service port has, and which.
     pub contested: Vec<(Destination, ServicePortName)>,
+    /// The traffic policies that nothing on this node answers to.
+    pub unserved: Unserved,
+}
+
+/// Which of a service port's traffic policies are Local while its endpoints are all on other
+/// nodes. A port without any endpoint that serves lacks more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unserved {
+    /// `internalTrafficPolicy`.
+    pub internal: bool,
+    /// `externalTrafficPolicy`.
+    pub external: bool,
 }
 
 /// Decides for a service port, given its endpoints sorted as the model sorts them.
@@ -72,6 +84,16 @@ pub fn route(port: &ServicePort, endpoints: &[Endpoint<'_>], context: &Context<'
         cluster: pools.cluster,
         local: pools.local,
         contested: Vec::new(),
+        unserved: unserved(port, endpoints),
+    }
+}
+
+fn unserved(port: &ServicePort, endpoints: &[Endpoint<'_>]) -> Unserved {
+    let is_elsewhere =
+        (port.internal_local || port.external_local) && pools::are_elsewhere(endpoints);
+    Unserved {
+        internal: port.internal_local && is_elsewhere,
+        external: port.external_local && is_elsewhere,
     }
 }
 

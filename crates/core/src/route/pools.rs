@@ -57,9 +57,7 @@ impl Pools {
             local: local.iter().map(|e| e.target()).collect(),
             hairpin: hairpin.into_iter().collect(),
             any_endpoint: !endpoints.is_empty(),
-            any_usable: endpoints
-                .iter()
-                .any(|e| e.is_ready() || e.is_serving_terminating()),
+            any_usable: endpoints.iter().any(is_usable),
         }
     }
 
@@ -92,6 +90,16 @@ impl Pools {
             RejectReason::NoEndpoint
         }
     }
+}
+
+/// Whether some endpoint could serve and none that could is on this node.
+pub(super) fn are_elsewhere(endpoints: &[Endpoint<'_>]) -> bool {
+    let mut usable = endpoints.iter().filter(|e| is_usable(e)).peekable();
+    usable.peek().is_some() && !usable.any(Endpoint::is_local)
+}
+
+fn is_usable(endpoint: &Endpoint<'_>) -> bool {
+    endpoint.is_ready() || endpoint.is_serving_terminating()
 }
 
 /// Ready endpoints that the hints allow; if none is ready, those that serve on while they
