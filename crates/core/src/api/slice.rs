@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ObjectName;
-use crate::address::Protocol;
+use crate::address::{Family, Protocol};
 
 /// A discovery.k8s.io/v1 EndpointSlice: some of the endpoints of one Service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +34,15 @@ pub enum AddressType {
     Ipv6,
     /// `FQDN`, never proxied.
     Fqdn,
+}
+
+impl From<Family> for AddressType {
+    fn from(family: Family) -> AddressType {
+        match family {
+            Family::V4 => AddressType::Ipv4,
+            Family::V6 => AddressType::Ipv6,
+        }
+    }
 }
 
 /// An entry of `endpoints`.

@@ -31,10 +31,15 @@ impl Slices {
     }
 
     /// Takes a slice out.
-    pub(super) fn remove(&mut self, name: &ObjectName) {
-        if let Ok(rank) = self.rank(name) {
-            self.0.remove(rank);
-        }
+    pub(super) fn remove(&mut self, name: &ObjectName) -> Option<Slice> {
+        let rank = self.rank(name).ok()?;
+        Some(self.0.remove(rank).1)
+    }
+
+    /// The slice of this name.
+    pub(super) fn get(&self, name: &ObjectName) -> Option<&Slice> {
+        let rank = self.rank(name).ok()?;
+        Some(&self.0[rank].1)
     }
 
     /// Whether there is none.
@@ -58,6 +63,13 @@ pub(super) struct Slice {
     family: Family,
     ports: Box<[Port]>,
     members: Box<[Member]>,
+}
+
+impl Slice {
+    /// The family of its endpoints, and how many they are.
+    pub(super) fn size(&self) -> (Family, usize) {
+        (self.family, self.members.len())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,19 +3,23 @@
 //! A [`Model`] takes [`Change`]s and remembers which Services they touch. It is never consumed:
 //! a failed sync can ask again. Everything is kept parsed; the text of the objects is gone.
 
+mod census;
 mod claims;
 mod endpoints;
 mod node;
 mod problem;
+mod progress;
 mod service_port;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+pub use census::Census;
 pub(crate) use claims::destinations;
 pub use claims::{Destination, DestinationKind};
 pub use endpoints::Endpoint;
 pub use node::NodeView;
 pub use problem::Problem;
+pub use progress::{Progress, Told};
 pub use service_port::{ServicePort, ServicePortName};
 
 use crate::address::Family;
@@ -23,7 +27,7 @@ use crate::api::{self, Change, Kind, ObjectName};
 use crate::route::{self, Routes, Target};
 use crate::settings::Settings;
 use claims::Claims;
-use endpoints::Slices;
+use endpoints::{Slice, Slices};
 use node::NodeLife;
 
 /// Services, endpoints and this node, as the changes so far describe them.
@@ -40,6 +44,8 @@ pub struct Model {
     service_cidrs: BTreeMap<String, Vec<String>>,
     synced: BTreeSet<Kind>,
     dirty: BTreeSet<ObjectName>,
+    census: Census,
+    progress: Progress,
 }
 
 /// What is known of one Service: it may have endpoints before it exists.
@@ -66,6 +72,15 @@ impl Model {
 
     /// Takes a change in. Returns what is wrong with the object; the rest of it counts.
     pub fn apply(&mut self, change: Change) -> Vec<Problem> {
+        let object = census::object(&change);
+        let problems = self.take_in(change);
+        if let Some(object) = object {
+            self.census.problems(object, !problems.is_empty());
+        }
+        problems
+    }
+
+    fn take_in(&mut self, change: Change) -> Vec<Problem> {
         match change {
             Change::Service(service) => self.apply_service(&service),
             Change::EndpointSlice(slice) => self.apply_slice(&slice),
@@ -217,6 +232,7 @@ impl Model {
     }
 
     fn apply_service(&mut self, service: &api::Service) -> Vec<Problem> {
+        self.progress.service_told();
         let (ports, problems) = service_port::read(service);
         // Age decides who has a destination; what has no port wants none.
         let created = service.created.filter(|_| !ports.is_empty());
@@ -225,8 +241,12 @@ impl Model {
             self.claims
                 .withdraw(&entry.ports, entry.created, &mut self.dirty);
             self.claims.assert(&ports, created, &mut self.dirty);
-            entry.ports = ports.into();
+            self.census
+                .service(!entry.ports.is_empty(), !ports.is_empty());
+            let before = std::mem::replace(&mut entry.ports, ports.into());
             entry.created = created;
+            self.progress
+                .service_changed(&service.name, before, &entry.ports);
             self.dirty.insert(service.name.clone());
         }
         self.forget_if_empty(&service.name);
@@ -234,9 +254,12 @@ impl Model {
     }
 
     fn apply_slice(&mut self, slice: &api::EndpointSlice) -> Vec<Problem> {
+        self.progress.slice_told(slice.address_type);
         let Some((owner, reduced, problems)) = endpoints::read(slice, &self.settings.node_name)
         else {
-            self.delete_slice(&slice.name);
+            if let Some((owner, family)) = self.delete_slice(&slice.name) {
+                self.progress.slice_removed(&owner, family);
+            }
             return Vec::new();
         };
         if self
@@ -247,7 +270,13 @@ impl Model {
             self.delete_slice(&slice.name);
         }
         let entry = self.services.entry(owner.clone()).or_default();
+        let (before, now) = (
+            entry.slices.get(&slice.name).map(Slice::size),
+            reduced.size(),
+        );
         if entry.slices.put(&slice.name, reduced) {
+            self.census.slice(before, Some(now));
+            self.progress.slice_changed(&owner, now.0, slice.triggered);
             self.slice_owner.insert(slice.name.clone(), owner.clone());
             self.dirty.insert(owner);
         }
@@ -281,7 +310,12 @@ impl Model {
     fn delete(&mut self, kind: Kind, name: &ObjectName) {
         match kind {
             Kind::Service => self.delete_service(name),
-            Kind::EndpointSlice => self.delete_slice(name),
+            Kind::EndpointSlice => {
+                if let Some((owner, family)) = self.delete_slice(name) {
+                    self.progress.slice_told(family.into());
+                    self.progress.slice_removed(&owner, family);
+                }
+            }
             // The last Node object is kept, as kube-proxy does: a node that still runs pods
             // does not stop being one when its object is deleted and made again.
             Kind::Node => {}
@@ -290,26 +324,28 @@ impl Model {
     }
 
     fn delete_service(&mut self, name: &ObjectName) {
+        self.progress.service_told();
         let Some(entry) = self.services.get_mut(name) else {
             return;
         };
         self.claims
             .withdraw(&entry.ports, entry.created, &mut self.dirty);
-        entry.ports = Box::default();
+        self.census.service(!entry.ports.is_empty(), false);
+        let before = std::mem::take(&mut entry.ports);
         entry.created = None;
+        self.progress.service_changed(name, before, &[]);
         self.dirty.insert(name.clone());
         self.forget_if_empty(name);
     }
 
-    fn delete_slice(&mut self, name: &ObjectName) {
-        let Some(owner) = self.slice_owner.remove(name) else {
-            return;
-        };
-        if let Some(entry) = self.services.get_mut(&owner) {
-            entry.slices.remove(name);
-            self.forget_if_empty(&owner);
-            self.dirty.insert(owner);
-        }
+    /// Returns whose endpoints it held, and of which family.
+    fn delete_slice(&mut self, name: &ObjectName) -> Option<(ObjectName, Family)> {
+        let owner = self.slice_owner.remove(name)?;
+        let size = self.services.get_mut(&owner)?.slices.remove(name)?.size();
+        self.census.slice(Some(size), None);
+        self.forget_if_empty(&owner);
+        self.dirty.insert(owner.clone());
+        Some((owner, size.0))
     }
 
     fn forget_if_empty(&mut self, name: &ObjectName) {

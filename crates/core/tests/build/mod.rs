@@ -204,6 +204,12 @@ impl SliceText {
         self
     }
 
+    /// When the change that led to it happened, in nanoseconds since 1970.
+    pub(crate) fn triggered(mut self, time: i128) -> Self {
+        self.0.triggered = Some(time);
+        self
+    }
+
     pub(crate) fn of_type(mut self, address_type: AddressType) -> Self {
         self.0.address_type = address_type;
         self

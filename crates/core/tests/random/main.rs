@@ -4,6 +4,7 @@
 
 #[path = "../build/mod.rs"]
 mod build;
+mod counts;
 mod universe;
 
 use std::collections::{BTreeMap, BTreeSet};

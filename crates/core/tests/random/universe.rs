@@ -157,9 +157,10 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
         ),
         vec(endpoint(), 0..4),
         vec(ports, 0..3),
+        option::of(0..9_i128),
     )
         .prop_map(
-            |(name, service, headless, address_type, endpoints, ports)| EndpointSlice {
+            |(name, service, headless, address_type, endpoints, ports, triggered)| EndpointSlice {
                 name,
                 service: service.map(str::to_owned),
                 headless,
@@ -173,7 +174,7 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
                         port,
                     })
                     .collect(),
-                triggered: None,
+                triggered,
             },
         )
 }
