@@ -1,7 +1,9 @@
 //! Where objects come from, as [`Change`](fairlead_core::api::Change)s.
 //!
 //! [`wire`] holds the shapes of the Kubernetes API, whoever sends them; [`manifests`] reads them
-//! from files.
+//! from files, and [`cluster`] hears of them from an API server.
 
+pub mod cluster;
+mod flaw;
 pub mod manifests;
 pub mod wire;

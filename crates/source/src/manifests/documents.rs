@@ -10,9 +10,9 @@ use fairlead_core::api::Kind;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::flaw::Flaw;
 use super::piece::{Piece, Place, Syntax, yaml_value};
 use super::{json, yaml};
+use crate::flaw::Flaw;
 use crate::wire::Content;
 
 /// One object's text and what to make of it.

@@ -13,7 +13,6 @@ mod batch;
 mod book;
 mod documents;
 mod error;
-mod flaw;
 mod folder;
 mod json;
 mod objects;

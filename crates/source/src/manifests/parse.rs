@@ -3,10 +3,10 @@
 use fairlead_core::api::{Change, Kind};
 
 use super::documents::Document;
-use super::flaw::Flaw;
 use super::piece::{Piece, Syntax, yaml_value};
 use super::problem::Identity;
 use super::yaml;
+use crate::flaw::Flaw;
 use crate::wire::{Object, object_name};
 
 /// A document that describes no object as it is.

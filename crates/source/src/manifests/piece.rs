@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use fairlead_core::api::Kind;
 
-use super::flaw::Flaw;
 use super::{json, yaml};
+use crate::flaw::Flaw;
 use crate::wire::{Content, ContentError};
 
 /// The text of one object, or of a list of them.

@@ -14,6 +14,7 @@ use super::field::{Time, present};
 pub(super) struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
+    resource_version: Option<String>,
     generate_name: Option<IgnoredAny>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
@@ -70,6 +71,10 @@ impl Metadata {
             _ => return Err(NameError::Missing),
         };
         Ok(object_name(kind, self.namespace.as_deref(), name))
+    }
+
+    pub(super) fn revision(&self) -> &str {
+        self.resource_version.as_deref().unwrap_or_default()
     }
 
     pub(super) fn created(&self) -> Option<i64> {

@@ -18,6 +18,7 @@ use fairlead_core::api::{Change, Kind, ObjectName};
 use serde::{Deserialize, Deserializer};
 
 pub use kind::{Content, ContentError};
+use metadata::Metadata;
 pub use metadata::NameError;
 pub(crate) use metadata::object_name;
 pub use node::Node;
@@ -51,14 +52,14 @@ impl Object {
 
     /// The kind and name, in the namespace `default` when a namespaced object says none.
     pub fn identity(&self) -> Result<(Kind, ObjectName), NameError> {
-        let (kind, metadata) = match self {
-            Object::Service(object) => (Kind::Service, object.metadata()),
-            Object::EndpointSlice(object) => (Kind::EndpointSlice, object.metadata()),
-            Object::Node(object) => (Kind::Node, object.metadata()),
-            Object::ServiceCidr(object) => (Kind::ServiceCidr, object.metadata()),
-        };
+        let (kind, metadata) = self.metadata();
         let metadata = metadata.ok_or(NameError::Missing)?;
         Ok((kind, metadata.object_name(kind)?))
+    }
+
+    /// `metadata.resourceVersion`, empty when there is none, as in a file.
+    pub fn revision(&self) -> &str {
+        self.metadata().1.map_or("", Metadata::revision)
     }
 
     /// What a source says of this object.
@@ -68,6 +69,15 @@ impl Object {
             Object::EndpointSlice(object) => Change::EndpointSlice(object.into_api(name)),
             Object::Node(object) => Change::Node(object.into_api(&name)),
             Object::ServiceCidr(object) => Change::ServiceCidr(object.into_api(&name)),
+        }
+    }
+
+    fn metadata(&self) -> (Kind, Option<&Metadata>) {
+        match self {
+            Object::Service(object) => (Kind::Service, object.metadata()),
+            Object::EndpointSlice(object) => (Kind::EndpointSlice, object.metadata()),
+            Object::Node(object) => (Kind::Node, object.metadata()),
+            Object::ServiceCidr(object) => (Kind::ServiceCidr, object.metadata()),
         }
     }
 }

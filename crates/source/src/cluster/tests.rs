@@ -1,0 +1,4 @@
+//! The pure parts together: bytes in, changes out.
+
+mod reflector;
+mod telling;
