@@ -99,7 +99,13 @@ impl Model {
 
     /// Whether enough is known to program anything: Services and slices were told completely.
     pub fn is_complete(&self) -> bool {
-        self.synced.contains(&Kind::Service) && self.synced.contains(&Kind::EndpointSlice)
+        self.missing().next().is_none()
+    }
+
+    /// What was not told completely yet, of what must be before anything is programmed.
+    pub fn missing(&self) -> impl Iterator<Item = Kind> {
+        let needed = [Kind::Service, Kind::EndpointSlice].into_iter();
+        needed.filter(|kind| !self.synced.contains(kind))
     }
 
     /// Whether any kind of object was told completely.
