@@ -36,8 +36,8 @@ const UNANSWERED: usize = 5;
 pub(crate) struct Footprint {
     /// From its start to the first connection through the last Service.
     pub(crate) first_answer: Duration,
-    /// From its start until /healthz says 200.
-    pub(crate) healthy: Duration,
+    /// From its start until /readyz says 200.
+    pub(crate) ready: Duration,
     /// Resident memory after that, in KiB.
     pub(crate) resident: usize,
     /// The most resident memory it had, in KiB.
@@ -54,11 +54,11 @@ pub(crate) fn measure(cluster: Cluster, manifests: &Path) -> anyhow::Result<Foot
     let mut daemon = Daemon::start(manifests)?;
     let service = cluster.last_service();
     let first_answer = daemon.wait_until(|| connect(service, SHORT, &pods).is_ok())?;
-    let healthy = daemon.wait_until(is_healthy)?;
+    let ready = daemon.wait_until(is_ready)?;
     thread::sleep(SETTLING);
     Ok(Footprint {
         first_answer,
-        healthy,
+        ready,
         resident: daemon.status("VmRSS")?,
         peak: daemon.status("VmHWM")?,
         direct: connection(cluster.last_pod(), &pods)?,
@@ -129,12 +129,12 @@ impl Drop for Daemon {
     }
 }
 
-fn is_healthy() -> bool {
+fn is_ready() -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(HEALTHZ)?;
         write!(
             stream,
-            "GET /healthz HTTP/1.1\r\nHost: {HEALTHZ}\r\nConnection: close\r\n\r\n"
+            "GET /readyz HTTP/1.1\r\nHost: {HEALTHZ}\r\nConnection: close\r\n\r\n"
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

@@ -4,6 +4,9 @@ mod app;
 mod cli;
 mod config;
 mod demo;
+mod health;
+mod http;
+mod log;
 
 use std::process::ExitCode;
 

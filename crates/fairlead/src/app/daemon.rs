@@ -24,10 +24,11 @@ use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_source::manifests::Manifests;
 
 use super::Options;
-use super::health::Health;
 use super::host;
 use super::metrics::Metrics;
+use super::servers::Seen;
 use super::sweeper::{self, Sweep};
+use crate::http::Alarms;
 
 /// Everything the loop owns. One task owns model and engine; others read what it publishes.
 pub(super) struct Daemon {
@@ -38,7 +39,7 @@ pub(super) struct Daemon {
     host: Vec<IpAddr>,
     schedule: Schedule,
     sweeper: Sender<Sweep>,
-    health: Arc<Health>,
+    seen: Seen,
     metrics: Arc<Metrics>,
     /// What was said already about contested destinations.
     contested: Vec<Contested>,
@@ -53,7 +54,7 @@ impl Daemon {
     pub(super) fn new(
         options: Options,
         families: &[Family],
-        health: Arc<Health>,
+        seen: Seen,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Daemon> {
         let tables: Vec<_> = families.iter().copied().map(table).collect();
@@ -66,7 +67,7 @@ impl Daemon {
             host: host::addresses().context("cannot list this host's addresses")?,
             schedule: Schedule::new(options.min_sync_period, options.sync_period),
             sweeper: sweeper::start(Arc::clone(&metrics))?,
-            health,
+            seen,
             metrics,
             contested: Vec::new(),
             excluded: Vec::new(),
@@ -117,6 +118,9 @@ impl Daemon {
                 self.sync(now);
             }
             self.wait()?;
+            if let Some(failure) = self.seen.alarms.as_ref().and_then(Alarms::take) {
+                return Err(failure.into());
+            }
             self.take_changes();
         }
     }
@@ -137,8 +141,13 @@ impl Daemon {
             .saturating_add(1);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         let nft = self.engine.nft();
-        let mut readable = [self.manifests.as_fd(), self.addresses.as_fd(), nft.as_fd()]
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let always = [self.manifests.as_fd(), self.addresses.as_fd(), nft.as_fd()];
+        let alarms = self.seen.alarms.as_ref().map(AsFd::as_fd);
+        let mut readable: Vec<PollFd<'_>> = always
+            .into_iter()
+            .chain(alarms)
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
         match poll(&mut readable, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(anyhow!(errno).context("cannot wait for changes")),
@@ -154,11 +163,17 @@ impl Daemon {
         });
         unread.iter().for_each(|problem| warn!("{problem}"));
         problems.iter().for_each(|problem| warn!("{problem}"));
+        // Manifests need not have a Node, and without one nobody means to take it away.
+        let eligible = !self.model.node_is_known() || self.model.node_is_eligible();
+        self.seen.health.node_eligible(eligible);
+        self.seen.health.awaiting(self.model.missing().collect());
         changed |= self.addresses_changed();
         changed |= self.was_touched();
         if changed && self.model.is_complete() {
             self.schedule.request(now);
-            self.health.waiting_since(self.schedule.waiting_since());
+            self.seen
+                .health
+                .waiting_since(self.schedule.waiting_since());
         }
     }
 
@@ -204,7 +219,8 @@ impl Daemon {
                 if synced.report.full {
                     memory::give_back();
                 }
-                self.health.synced(Ok(()));
+                self.seen.health.synced(&synced.report.excluded);
+                self.seen.services.synced(&self.model, &self.host, &synced);
                 if let Err(error) = self.take_charge() {
                     warn!("what kube-proxy left stays: {error}");
                 }
@@ -216,11 +232,13 @@ impl Daemon {
             Err(failure) => {
                 self.schedule.failed(requested, ended);
                 self.metrics.failed(ended - now);
-                self.health.synced(Err(failure.to_string()));
+                self.seen.health.failed(failure.to_string());
                 error!("{failure}; trying again");
             }
         }
-        self.health.waiting_since(self.schedule.waiting_since());
+        self.seen
+            .health
+            .waiting_since(self.schedule.waiting_since());
     }
 
     fn sweep(&self, synced: Synced) -> Sweep {

@@ -1,33 +1,33 @@
 //! The wiring: sources, model, engine and servers, and the loop that they meet in.
 
 mod daemon;
-mod health;
 mod host;
-mod http;
 mod metrics;
 mod oom;
 mod parameters;
+mod servers;
 mod signals;
 mod sweeper;
 
-use std::io::IsTerminal;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracing::Level;
+use serde_json::Value;
 
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
 
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 
+use crate::health::{Health, Moment};
 use daemon::Daemon;
-use health::Health;
 use metrics::Metrics;
 use parameters::Parameters;
+use servers::Seen;
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
@@ -50,50 +50,35 @@ pub(crate) struct Options {
     pub(crate) healthz: Option<SocketAddr>,
     /// Where the metrics server listens.
     pub(crate) metrics: Option<SocketAddr>,
-}
-
-/// Logs to standard error, as much as kube-proxy's `-v` asks for.
-pub(crate) fn log(verbosity: u8) {
-    let level = match verbosity {
-        0..=3 => Level::INFO,
-        4 | 5 => Level::DEBUG,
-        _ => Level::TRACE,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        // Colours are for people; a log file has no use for them.
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    /// Whether the process ends when one of the two cannot listen.
+    pub(crate) bind_address_hard_fail: bool,
+    /// Whether the log's verbosity can be set at the metrics server.
+    pub(crate) profiling: bool,
+    /// The flags with their values, to be shown at /flagz.
+    pub(crate) flags: BTreeMap<String, String>,
+    /// The KubeProxyConfiguration that they mean, to be shown at /configz.
+    pub(crate) configuration: Value,
 }
 
 /// Runs the proxy.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    let started = Moment::now();
     oom::adjust(options.oom_score_adj);
     Parameters::of_this_host().track(&options.conntrack);
     let families = host::prepare(&options.settings)?;
-    let health = Arc::new(Health::new(2 * options.sync_period));
+    let health = Health::new(2 * options.sync_period);
     let metrics = Arc::new(Metrics::new().context("cannot register metrics")?);
-    let once = options.once;
-    if !once {
-        let servers = http::Servers {
-            healthz: options.healthz,
-            metrics: options.metrics,
-            health: Arc::clone(&health),
-            registry: metrics.registry().clone(),
-        };
-        let (ready, signals_taken) = std::sync::mpsc::channel();
-        std::thread::Builder::new()
-            .name("http".to_owned())
-            .spawn(move || servers.serve(ready))?;
-        // Nothing is ever sent: it returns when the other end is gone.
-        let _ = signals_taken.recv();
+    if options.once {
+        return Daemon::new(
+            options,
+            &families,
+            Seen::by_nobody(health, &families),
+            metrics,
+        )?
+        .once();
     }
-    let mut daemon = Daemon::new(options, &families, health, metrics)?;
-    if once {
-        daemon.once()
-    } else {
-        daemon.forever()
-    }
+    let seen = servers::start(&options, started, &families, health.clone(), &metrics)?;
+    let mut daemon = Daemon::new(options, &families, seen, metrics)?;
+    health.started(&families);
+    daemon.forever()
 }

@@ -1,9 +1,11 @@
 //! `fairlead run`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
+use serde_json::json;
 
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
@@ -11,6 +13,7 @@ use fairlead_core::settings::Settings;
 use super::ProxyFlags;
 use crate::app;
 use crate::config::{self, duration};
+use crate::log;
 
 /// Flags of `fairlead run`.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +42,16 @@ pub(crate) struct Run {
     #[arg(long, default_value = "127.0.0.1:10249", value_name = "ADDRESS")]
     metrics_bind_address: String,
 
+    /// End when one of these two cannot be had, and do not try again.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    bind_address_hard_fail: bool,
+
+    /// Let the verbosity of the log be set at /debug/flags/v beside /metrics.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    profiling: bool,
+
     /// This node's address where it is not the Node object's; 0.0.0.0 and :: mean that it is.
     #[arg(long, default_value = "0.0.0.0", value_name = "ADDRESS")]
     bind_address: IpAddr,
@@ -51,7 +64,7 @@ pub(crate) struct Run {
 impl Run {
     /// Runs until the process is told to stop.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        app::log(self.v);
+        log::start(i32::from(self.v));
         app::run(self.options()?)
     }
 
@@ -88,7 +101,34 @@ impl Run {
             oom_score_adj: -999,
             healthz,
             metrics,
+            bind_address_hard_fail: self.bind_address_hard_fail,
+            profiling: self.profiling,
+            flags: self.shown(),
+            configuration: json!({
+                "kind": "KubeProxyConfiguration",
+                "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+                "mode": "nftables",
+                "healthzBindAddress": self.healthz_bind_address,
+                "metricsBindAddress": self.metrics_bind_address,
+                "bindAddressHardFail": self.bind_address_hard_fail,
+                "enableProfiling": self.profiling,
+            }),
         })
+    }
+
+    /// The flags that are shown.
+    fn shown(&self) -> BTreeMap<String, String> {
+        let shown = [
+            ("healthz-bind-address", self.healthz_bind_address.clone()),
+            ("metrics-bind-address", self.metrics_bind_address.clone()),
+            (
+                "bind-address-hard-fail",
+                self.bind_address_hard_fail.to_string(),
+            ),
+            ("profiling", self.profiling.to_string()),
+            ("v", self.v.to_string()),
+        ];
+        shown.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }
 

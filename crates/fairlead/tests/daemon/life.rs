@@ -24,7 +24,7 @@ tests! {
     a_restart_disturbs_nothing,
     a_restart_takes_in_what_changed_meanwhile,
     sigterm_ends_it_at_once_and_leaves_the_rules,
-    healthy_only_after_the_first_sync,
+    ready_only_after_the_first_sync,
     sigterm_ends_it_at_once_while_it_is_busy,
     a_port_in_use_is_reported_and_tried_again,
 }
@@ -53,7 +53,8 @@ fn a_restart_disturbs_nothing() -> Result<(), Failed> {
         let asking = scope.spawn(|| ask_until(&lab, &over));
         drop(proxy);
         let proxy = Proxy::start(&lab, &folder, &[]);
-        let settled = proxy.and_then(|proxy| await_health(&lab, &proxy, 200).map(|()| proxy));
+        let settled =
+            proxy.and_then(|proxy| await_health(&lab, &proxy, "/readyz", 200).map(|()| proxy));
         over.store(true, Ordering::Relaxed);
         let errors = asking.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         Ok::<_, Failed>((settled?, errors))
@@ -118,18 +119,20 @@ fn sigterm_ends_it_at_once_and_leaves_the_rules() -> Result<(), Failed> {
     Ok(())
 }
 
-fn healthy_only_after_the_first_sync() -> Result<(), Failed> {
+fn ready_only_after_the_first_sync() -> Result<(), Failed> {
     let lab = Lab::new()?;
     let folder = Folder::new(&[])?;
     folder.write("many.json", many(BUSY).to_string().as_bytes())?;
     let proxy = Proxy::start(&lab, &folder, &[])?;
-    await_health(&lab, &proxy, 503)?;
-    await_health(&lab, &proxy, 200)?;
+    await_health(&lab, &proxy, "/readyz", 503)?;
+    // It lives, as kube-proxy does from its start.
+    await_health(&lab, &proxy, "/livez", 200)?;
+    await_health(&lab, &proxy, "/readyz", 200)?;
     let last = format!("10.97.{}.{}:80", (BUSY - 1) / 256, (BUSY - 1) % 256);
     let series = lab.ask(Client::Pod, Protocol::Tcp, last.parse()?, 5)?;
     if !series.errors.is_empty() {
         return Err(format!(
-            "healthy, and {last} met {}\n{}",
+            "ready, and {last} met {}\n{}",
             series.outcome(),
             proxy.log()
         )
@@ -143,7 +146,7 @@ fn sigterm_ends_it_at_once_while_it_is_busy() -> Result<(), Failed> {
     let folder = Folder::new(&[])?;
     folder.write("many.json", many(BUSY).to_string().as_bytes())?;
     let proxy = Proxy::start(&lab, &folder, &[])?;
-    await_health(&lab, &proxy, 503)?;
+    await_health(&lab, &proxy, "/readyz", 503)?;
     ends_at_once(proxy)
 }
 
@@ -158,7 +161,7 @@ fn a_port_in_use_is_reported_and_tried_again() -> Result<(), Failed> {
         return Err(proxy.failed(&format!("it did not say {complaint:?}")));
     }
     drop(taken);
-    await_health(&lab, &proxy, 200)?;
+    await_health(&lab, &proxy, "/readyz", 200)?;
     proxy.end(Signal::SIGTERM)
 }
 

@@ -63,12 +63,17 @@ pub(crate) fn within(
     }
 }
 
-/// Waits until /healthz answers with this status.
-pub(crate) fn await_health(lab: &Lab, proxy: &Proxy<'_>, status: u16) -> Result<(), Failed> {
+/// Waits until a page of the health server answers with this status.
+pub(crate) fn await_health(
+    lab: &Lab,
+    proxy: &Proxy<'_>,
+    page: &str,
+    status: u16,
+) -> Result<(), Failed> {
     let answer = format!("HTTP/1.1 {status} ");
-    let what = format!("/healthz answers {status}");
+    let what = format!("{page} answers {status}");
     eventually(&what, || {
-        Ok(get(lab, "127.0.0.1:10256", "/healthz").starts_with(&answer))
+        Ok(get(lab, "127.0.0.1:10256", page).starts_with(&answer))
     })
     .map(drop)
     .map_err(|error| proxy.failed(error.message().unwrap_or_default()))

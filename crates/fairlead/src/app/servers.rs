@@ -1,0 +1,105 @@
+//! The thread of the servers and the signals, and what the loop has of it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use tracing::error;
+
+use fairlead_core::address::Family;
+
+use super::Options;
+use super::metrics::Metrics;
+use super::signals;
+use crate::health::{Health, Moment, ServiceHealth};
+use crate::http::{Alarm, Alarms, Configz, Pages, Servers};
+
+/// By what the loop shows what it does.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Whether the rules are up to date.
+    pub(super) health: Health,
+    /// The health check node ports.
+    pub(super) services: ServiceHealth,
+    /// Where the loop hears that a server cannot listen and the process has to end.
+    pub(super) alarms: Option<Alarms>,
+}
+
+impl Seen {
+    /// Without a server.
+    pub(super) fn by_nobody(health: Health, families: &[Family]) -> Seen {
+        let (services, _) = ServiceHealth::channel(families);
+        Seen {
+            health,
+            services,
+            alarms: None,
+        }
+    }
+}
+
+/// Starts the thread. Returns when signals are taken.
+pub(super) fn start(
+    options: &Options,
+    started: Moment,
+    families: &[Family],
+    health: Health,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Seen> {
+    let (services, updates) = ServiceHealth::channel(families);
+    let (alarm, alarms) = match options.bind_address_hard_fail {
+        true => Alarm::new().map(|(alarm, alarms)| (Some(alarm), Some(alarms)))?,
+        false => (None, None),
+    };
+    let servers = Servers {
+        healthz: options.healthz,
+        metrics: options.metrics,
+        hard_fail: alarm,
+        health: health.clone(),
+        on_probe: Arc::new(|_, _| {}),
+        pages: pages(options, started, metrics),
+        on_service_failure: Box::new(|_| {}),
+        services: updates,
+    };
+    let (ready, signals_taken) = channel();
+    thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || serve(servers, ready))?;
+    // Nothing is ever sent: it returns when the other end is gone.
+    let _ = signals_taken.recv();
+    Ok(Seen {
+        health,
+        services,
+        alarms,
+    })
+}
+
+/// Serves until the process ends. `ready` is dropped when signals are taken.
+fn serve(servers: Servers, ready: Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            tokio::join!(signals::exit_when_told(ready), servers.serve());
+        }),
+        Err(error) => error!("no server, and no signal is taken: {error}"),
+    }
+}
+
+fn pages(options: &Options, started: Moment, metrics: &Arc<Metrics>) -> Pages {
+    let (registry, effective) = (metrics.registry().clone(), options.configuration.clone());
+    Pages {
+        mode: "nftables",
+        metrics: Arc::new(move || {
+            let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather());
+            text.map_err(|error| error.to_string())
+        }),
+        configz: Arc::new(move || Configz {
+            effective: effective.clone(),
+            restart_needed: None,
+        }),
+        flags: Arc::new(options.flags.clone()),
+        profiling: options.profiling,
+        started,
+    }
+}

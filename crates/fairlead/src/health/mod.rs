@@ -1,0 +1,123 @@
+//! What is said about this node's health: whether its rules are up to date, whether load
+//! balancers should send traffic here, and what keeps it from being ready.
+//!
+//! [`State`] decides, with the time as an argument; [`Health`] is the copy that the loop writes
+//! to and the servers read.
+
+mod answers;
+mod follow;
+pub(crate) mod services;
+mod state;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use fairlead_core::address::Family;
+use fairlead_core::api::Kind;
+use fairlead_core::report::Excluded;
+
+pub(crate) use answers::Answer;
+pub(crate) use follow::ServiceHealth;
+pub(crate) use state::Failure;
+use state::{Freshness, State};
+
+/// A time on both clocks: what is waited for is measured, what is told has a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// For measuring.
+    pub(crate) at: Instant,
+    /// For telling.
+    pub(crate) date: Timestamp,
+}
+
+impl Moment {
+    /// Now.
+    pub(crate) fn now() -> Moment {
+        Moment {
+            at: Instant::now(),
+            date: Timestamp::now(),
+        }
+    }
+}
+
+/// The health of this process, shared. The lock is held for moments and never while anything is
+/// written to a socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Health(Arc<Mutex<State>>);
+
+impl Health {
+    /// A change may wait less than `patience` (kube-proxy: twice the sync period).
+    pub(crate) fn new(patience: Duration) -> Health {
+        Health(Arc::new(Mutex::new(State::new(patience))))
+    }
+
+    /// The loop that syncs these families has begun: from here on they are reported, and healthy.
+    pub(crate) fn started(&self, families: &[Family]) {
+        self.with(|state| state.started(families, Timestamp::now()));
+    }
+
+    /// Since when a change waits, if one does: the oldest that is not in the kernel.
+    pub(crate) fn waiting_since(&self, since: Option<Instant>) {
+        self.with(|state| state.each_family(|freshness| freshness.waiting_since = since));
+    }
+
+    /// Everything that was asked for is in the kernel, but for the Services that it refuses.
+    pub(crate) fn synced(&self, excluded: &[Excluded]) {
+        let now = Timestamp::now();
+        self.with(|state| {
+            state.each_family(|freshness| *freshness = Freshness::fresh(now));
+            state.complete(excluded);
+        });
+    }
+
+    /// A sync failed.
+    pub(crate) fn failed(&self, message: String) {
+        let at = Timestamp::now();
+        self.with(|state| state.failed(Failure { at, message }));
+    }
+
+    /// Whether load balancers may send traffic here: the Node object is known, is not being
+    /// deleted, and the cluster autoscaler does not mean to delete it.
+    ///
+    /// False until told. Manifest files need not have a Node, and without one nobody can mean to
+    /// take it away: then this is to be told at once.
+    pub(crate) fn node_eligible(&self, eligible: bool) {
+        self.with(|state| state.node_eligible(eligible));
+    }
+
+    /// What was not told completely yet.
+    pub(crate) fn awaiting(&self, awaited: Vec<Kind>) {
+        self.with(|state| state.awaiting(awaited));
+    }
+
+    /// The answer of /healthz.
+    pub(crate) fn healthz(&self, now: Moment) -> Answer {
+        self.with(|state| answers::healthz(state, now))
+    }
+
+    /// The answer of /livez.
+    pub(crate) fn livez(&self, now: Moment) -> Answer {
+        self.with(|state| answers::livez(state, now))
+    }
+
+    /// The answer of /readyz.
+    pub(crate) fn readyz(&self, now: Moment) -> Answer {
+        self.with(|state| answers::readyz(state, now))
+    }
+
+    /// Whether no change waits too long, in any family.
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        self.with(|state| state.is_fresh(now))
+    }
+
+    /// What the last sync failed at, if it did, and the Services that the kernel refuses.
+    pub(crate) fn trouble(&self) -> (Option<Failure>, Vec<Excluded>) {
+        self.with(|state| (state.failure().cloned(), state.excluded().to_vec()))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
