@@ -135,7 +135,7 @@ fn processes(measured: &[Measured]) {
         vec![
             measured.cluster.to_string(),
             time(footprint.first_answer),
-            time(footprint.healthy),
+            time(footprint.ready),
             mebibytes(footprint.resident),
             mebibytes(footprint.peak),
             time(footprint.direct),
@@ -147,7 +147,7 @@ fn processes(measured: &[Measured]) {
         &[
             "services",
             "first answer",
-            "healthy",
+            "ready",
             "resident",
             "peak",
             "pod",
