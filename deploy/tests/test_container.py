@@ -150,8 +150,10 @@ class SecurityContext(unittest.TestCase):
             wait_for("healthy", lambda: answers(container) or container.process.poll() is not None)
             self.assertIsNone(container.process.poll(), container.said())
             self.assertIn("10.96.0.80", container.inside("nft", "list", "table", "ip", "fairlead"))
-            for complaint in ["WARN", "ERROR"]:
-                self.assertNotIn(complaint, container.said())
+            # kube-proxy's defaults for the node are out of reach, as base/config.conf says.
+            complaints = [line for line in container.said().splitlines() if " INFO " not in line
+                          and "oom_score_adj" not in line and "nf_conntrack_" not in line]
+            self.assertEqual(complaints, [])
             subprocess.run(["runc", "kill", container.name, "TERM"], check=True)
             self.assertEqual(container.process.wait(PATIENCE), 0)
 
