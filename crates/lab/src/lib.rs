@@ -30,6 +30,8 @@ mod network;
 mod pod;
 mod probe;
 
+#[cfg(feature = "api-server")]
+pub mod api_server;
 pub mod conformance;
 pub mod outcome;
 pub mod privilege;
