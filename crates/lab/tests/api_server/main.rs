@@ -1,0 +1,27 @@
+//! Whether the API server of tests is like the real one, and goes wrong as ordered.
+
+mod client;
+mod lists;
+mod watches;
+
+use fairlead_lab::api_server::ApiServer;
+use serde_json::{Value, json};
+
+/// A server with so many Services in the namespace `shop`: `s0`, `s1`, ...
+fn with_services(server: ApiServer, services: usize) -> ApiServer {
+    for service in 0..services {
+        server
+            .apply(&self::service(&format!("s{service}"), &json!({})))
+            .expect("a Service");
+    }
+    server
+}
+
+fn service(name: &str, labels: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "shop", "labels": labels},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
+    })
+}
