@@ -4,3 +4,4 @@
 pub mod engine;
 pub mod leftovers;
 pub mod nftables;
+pub mod sweep;

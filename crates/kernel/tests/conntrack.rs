@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fairlead_kernel::conntrack::{Conntrack, ConntrackSocket, Family, Flow, Protocol};
+use fairlead_kernel::conntrack::{Conntrack, ConntrackSocket, Family, Flow, Protocol, Query};
 use fairlead_kernel::link::{Route, Rtnetlink};
 use fairlead_kernel::netns::Netns;
 
@@ -76,7 +76,9 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn all(conntrack: &mut ConntrackSocket, family: Family, protocol: Protocol) -> Vec<Flow> {
-    let mut flows = conntrack.flows(family, protocol, &|_| true).unwrap();
+    let mut flows = conntrack
+        .flows(&Query::all(family, protocol), &|_| true)
+        .unwrap();
     flows.sort_by_key(|flow| (flow.destination(), flow.zone));
     flows
 }
@@ -237,7 +239,9 @@ fn twenty_thousand_flows_are_listed_and_deleted_quickly() {
         let begin = Instant::now();
         let few =
             |flow: &Flow| matches!(flow.original.dst, IpAddr::V4(dst) if dst.octets()[3] == 7);
-        let wanted = conntrack.flows(Family::V4, Protocol::Udp, &few).unwrap();
+        let wanted = conntrack
+            .flows(&Query::all(Family::V4, Protocol::Udp), &few)
+            .unwrap();
         let listed = begin.elapsed();
         assert_eq!(wanted.len(), FLOWS.div_ceil(256));
         let flows = all(&mut conntrack, Family::V4, Protocol::Udp);
@@ -267,7 +271,7 @@ fn without_the_right_nothing_is_listed_or_deleted() {
         privilege::give_up_capabilities();
         let mut conntrack = ConntrackSocket::open().unwrap();
         let refused = conntrack
-            .flows(Family::V4, Protocol::Udp, &|_| true)
+            .flows(&Query::all(Family::V4, Protocol::Udp), &|_| true)
             .unwrap_err();
         assert!(
             refused.to_string().contains("IPCTNL_MSG_CT_GET"),

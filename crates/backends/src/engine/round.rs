@@ -58,7 +58,7 @@ impl<'a> Round<'a> {
         let started = Instant::now();
         for service in services {
             for destination in installed.destinations(service) {
-                self.synced.suspects.insert(destination, []);
+                self.synced.suspects.insert_former(destination);
             }
         }
         let groups = self.render(services.iter(), |service, routes, family| {
@@ -90,6 +90,10 @@ impl<'a> Round<'a> {
             if let Finding::Usable(found) = finding {
                 slots.extend(std::mem::take(&mut found.slots));
             }
+        }
+        // An earlier process, or a sync that failed, may have served what is not there any more.
+        for destination in slots.keys() {
+            self.synced.suspects.insert_former(*destination);
         }
         let groups = self.render(self.model.services(), |_, routes, _| {
             let before = routes
@@ -201,11 +205,7 @@ impl<'a> Round<'a> {
             return;
         }
         for (destinations, serving) in self.model.serving(service) {
-            for destination in destinations {
-                self.synced
-                    .suspects
-                    .insert(destination, serving.iter().copied());
-            }
+            self.synced.suspects.insert(destinations, serving);
         }
     }
 

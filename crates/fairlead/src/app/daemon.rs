@@ -15,6 +15,7 @@ use tracing::{debug, error, info, warn};
 use fairlead_backends::engine::{Engine, Synced};
 use fairlead_backends::nftables::table;
 use fairlead_core::address::Family;
+use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::model::Model;
 use fairlead_core::report::{Contested, Excluded, Report};
 use fairlead_core::schedule::Schedule;
@@ -83,16 +84,14 @@ impl Daemon {
             "the manifests cannot be read, so nothing was programmed"
         );
         let synced = self.sync_once()?;
-        let swept = sweeper::sweep_once(&self.sweep(synced));
+        let swept = sweeper::sweep_once(&self.sweep(synced), &self.metrics);
         remove_leftovers();
         // What an earlier run left in the tables and nothing uses any more can go a moment later.
         if let Some(at) = self.engine.wants_sync_at() {
             thread::sleep(at.saturating_duration_since(Instant::now()));
             self.sync_once()?;
         }
-        swept
-            .map(drop)
-            .context("the rules are in place; stale connections stay")
+        swept.context("the rules are in place; stale connections stay")
     }
 
     fn sync_once(&mut self) -> anyhow::Result<Synced> {
@@ -242,9 +241,10 @@ impl Daemon {
     }
 
     fn sweep(&self, synced: Synced) -> Sweep {
+        let setting = &self.model.settings().node_port_addresses;
         Sweep {
             suspects: synced.suspects,
-            host: self.host.clone(),
+            node_ports: NodePortReach::new(setting, self.model.node(), &self.host),
         }
     }
 

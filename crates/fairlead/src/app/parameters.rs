@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 use fairlead_core::parameters::{ConntrackSettings, Parameter, conntrack};
-use fairlead_kernel::conntrack::{Conntrack, ConntrackSocket, Family, Protocol};
+use fairlead_kernel::conntrack::{Conntrack, ConntrackSocket};
 use fairlead_kernel::cpus;
 use fairlead_kernel::sysctl::{ProcSys, SysctlError, Sysctls};
 
@@ -106,11 +106,11 @@ impl<S: Sysctls> Parameters<S> {
     }
 }
 
-/// Listing no connection at all makes the kernel load the module, where modules may be loaded.
+/// Asking how many connections there are makes the kernel load the module, where modules may be loaded.
 /// When it cannot, the parameters stay absent, which is told then.
 fn load_conntrack() {
     if let Ok(mut conntrack) = ConntrackSocket::open() {
-        let _ = conntrack.flows(Family::V4, Protocol::Udp, &|_| false);
+        let _ = conntrack.count();
     }
 }
 

@@ -1,6 +1,6 @@
 //! A table of connections in memory.
 
-use super::{Conntrack, ConntrackError, Deleted, Family, Flow, Protocol, Tuple};
+use super::{Conntrack, ConntrackError, Deleted, Flow, Query, Tuple};
 
 /// Flows in memory, with what can go wrong.
 #[derive(Debug, Clone, Default)]
@@ -52,17 +52,21 @@ impl FakeConntrack {
 }
 
 impl Conntrack for FakeConntrack {
+    fn count(&mut self) -> Result<usize, ConntrackError> {
+        self.take_fault()?;
+        Ok(self.flows.len())
+    }
+
     fn flows(
         &mut self,
-        family: Family,
-        protocol: Protocol,
+        query: &Query,
         wanted: &dyn Fn(&Flow) -> bool,
     ) -> Result<Vec<Flow>, ConntrackError> {
         self.dumps += 1;
         self.take_fault()?;
         let flows = self.flows.iter().copied();
         Ok(flows
-            .filter(|flow| (flow.family(), flow.protocol) == (family, protocol) && wanted(flow))
+            .filter(|flow| query.asks_for(flow) && wanted(flow))
             .collect())
     }
 
@@ -93,6 +97,7 @@ impl Conntrack for FakeConntrack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conntrack::Protocol;
 
     fn flow(sport: u16) -> Flow {
         let (client, server) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());

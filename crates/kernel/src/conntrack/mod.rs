@@ -18,13 +18,15 @@ use crate::error::CallError;
 
 /// The kernel's table of connections or a fake.
 pub trait Conntrack {
-    /// The flows of one family and protocol that are `wanted`, in no order. It reads them as they
-    /// come and keeps only those, so a large table costs time but not memory. What comes
-    /// or goes meanwhile may or may not be among them.
+    /// How many flows there are, of all families and protocols.
+    fn count(&mut self) -> Result<usize, ConntrackError>;
+
+    /// The flows that are asked for and `wanted`, in no order. It reads them as they come and
+    /// keeps only those, so a large table costs time but not memory. What comes or goes
+    /// meanwhile may or may not be among them.
     fn flows(
         &mut self,
-        family: Family,
-        protocol: Protocol,
+        query: &Query,
         wanted: &dyn Fn(&Flow) -> bool,
     ) -> Result<Vec<Flow>, ConntrackError>;
 
@@ -52,6 +54,41 @@ pub enum Protocol {
     Udp = 17,
     /// SCTP.
     Sctp = 132,
+}
+
+/// Which flows are asked for. The kernel leaves out all others, since Linux 5.8: that is cheap,
+/// telling a flow is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    /// The family.
+    pub family: Family,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Where the client thinks that it sends to, if that matters. Of the same family.
+    pub address: Option<IpAddr>,
+    /// The port there, if that matters.
+    pub port: Option<u16>,
+}
+
+impl Query {
+    /// All flows of a family and protocol.
+    pub fn all(family: Family, protocol: Protocol) -> Query {
+        Query {
+            family,
+            protocol,
+            address: None,
+            port: None,
+        }
+    }
+
+    /// Whether it asks for this flow.
+    pub fn asks_for(&self, flow: &Flow) -> bool {
+        (self.family, self.protocol) == (flow.family(), flow.protocol)
+            && self
+                .address
+                .is_none_or(|address| address == flow.original.dst)
+            && self.port.is_none_or(|port| port == flow.original.dport)
+    }
 }
 
 /// A flow as conntrack remembers it.

@@ -1,7 +1,10 @@
 //! The kernel's table of connections.
 
-use super::wire::{CT_DELETE, CT_GET, parse_flow, write_dump, write_filter, write_flow};
-use super::{Conntrack, ConntrackError, Deleted, Family, Flow, Protocol};
+use super::wire::{
+    CT_DELETE, CT_GET, CT_GET_STATS, parse_count, parse_flow, write_dump, write_filter, write_flow,
+    write_stats,
+};
+use super::{Conntrack, ConntrackError, Deleted, Flow, Query};
 use crate::error::CallError;
 use crate::netlink::{self, Builder, Message, Request, Socket};
 
@@ -31,25 +34,24 @@ impl ConntrackSocket {
         })
     }
 
-    /// Asks for the flows of one protocol, and maybe gets those of others too: most kernels
-    /// before 5.8 ignore a filter and tell all.
+    /// Asks for some flows, and maybe gets others too: most kernels before 5.8 ignore a filter
+    /// and tell all.
     fn dump<T: Default>(
         &mut self,
-        family: Family,
-        protocol: Protocol,
+        query: &Query,
         collect: impl FnMut(&mut T, &Message<'_>),
     ) -> Result<T, CallError> {
         let request = Request {
             kind: CT_GET,
             flags: 0,
             call: "IPCTNL_MSG_CT_GET",
-            object: "all flows",
+            object: "flows",
         };
         let filters = self.filters;
         let body = |body: &mut Builder| {
-            write_dump(body, family);
+            write_dump(body, query.family);
             if filters {
-                write_filter(body, protocol);
+                write_filter(body, query);
             }
         };
         self.socket.dump(&request, body, collect)
@@ -97,28 +99,36 @@ impl ConntrackSocket {
 }
 
 impl Conntrack for ConntrackSocket {
+    fn count(&mut self) -> Result<usize, ConntrackError> {
+        let request = Request {
+            kind: CT_GET_STATS,
+            flags: 0,
+            call: "IPCTNL_MSG_CT_GET_STATS",
+            object: "flows",
+        };
+        let read = |count: &mut usize, message: &Message<'_>| {
+            *count = parse_count(message).unwrap_or(*count);
+        };
+        self.socket
+            .query(&request, write_stats, read)
+            .map_err(unavailable)
+    }
+
     fn flows(
         &mut self,
-        family: Family,
-        protocol: Protocol,
+        query: &Query,
         wanted: &dyn Fn(&Flow) -> bool,
     ) -> Result<Vec<Flow>, ConntrackError> {
         let read = |flows: &mut Vec<Flow>, message: &Message<'_>| {
-            flows.extend(parse_flow(message, protocol).filter(|flow| wanted(flow)));
+            let flow = parse_flow(message, query.protocol);
+            flows.extend(flow.filter(|flow| query.asks_for(flow) && wanted(flow)));
         };
-        let mut flows = self.dump(family, protocol, read);
+        let mut flows = self.dump(query, read);
         if self.filters && flows.as_ref().is_err_and(not_understood) {
             self.filters = false;
-            flows = self.dump(family, protocol, read);
+            flows = self.dump(query, read);
         }
-        flows.map_err(|error| {
-            // `nfnetlink_rcv_msg` says so for a subsystem that nothing registered.
-            if not_understood(&error) {
-                ConntrackError::Unavailable(error)
-            } else {
-                ConntrackError::Call(error)
-            }
-        })
+        flows.map_err(unavailable)
     }
 
     fn delete(&mut self, flows: &[Flow]) -> Result<Deleted, ConntrackError> {
@@ -127,6 +137,15 @@ impl Conntrack for ConntrackSocket {
             self.delete_some(some, &mut deleted)?;
         }
         Ok(deleted)
+    }
+}
+
+fn unavailable(error: CallError) -> ConntrackError {
+    // `nfnetlink_rcv_msg` says so for a subsystem that nothing registered.
+    if not_understood(&error) {
+        ConntrackError::Unavailable(error)
+    } else {
+        ConntrackError::Call(error)
     }
 }
 
@@ -147,6 +166,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::conntrack::{Family, Protocol};
     use crate::netns::Netns;
 
     #[test]
@@ -156,8 +176,13 @@ mod tests {
             return;
         }
         let in_netns = || {
-            for (protocol, state) in [("udp", ""), ("tcp", "--state LISTEN")] {
-                let flow = "-s 192.0.2.1 -d 192.0.2.2 --sport 9 --dport 53 -t 60";
+            for (protocol, to, port, state) in [
+                ("udp", "192.0.2.2", 53, ""),
+                ("udp", "192.0.2.2", 54, ""),
+                ("udp", "192.0.2.3", 53, ""),
+                ("tcp", "192.0.2.2", 53, "--state LISTEN"),
+            ] {
+                let flow = format!("-s 192.0.2.1 -d {to} --sport 9 --dport {port} -t 60");
                 let args = format!("-I -p {protocol} {flow} {state}");
                 let status = Command::new("conntrack")
                     .args(args.split_whitespace())
@@ -165,21 +190,39 @@ mod tests {
                 assert!(status.unwrap().success());
             }
             let mut conntrack = ConntrackSocket::open().unwrap();
-            [true, false].map(|filters| {
-                conntrack.filters = filters;
-                let count = |told: &mut usize, _: &Message<'_>| *told += 1;
-                let told = conntrack.dump(Family::V4, Protocol::Udp, count).unwrap();
+            assert_eq!(conntrack.count().unwrap(), 4);
+            let udp = Query::all(Family::V4, Protocol::Udp);
+            let address = Some("192.0.2.2".parse().unwrap());
+            let port = Some(53);
+            for (query, expected) in [
+                (udp, 3),
+                (Query { address, ..udp }, 2),
+                (Query { port, ..udp }, 2),
                 (
-                    told,
-                    conntrack
-                        .flows(Family::V4, Protocol::Udp, &|_| true)
-                        .unwrap(),
-                )
-            })
+                    Query {
+                        address,
+                        port,
+                        ..udp
+                    },
+                    1,
+                ),
+                (Query::all(Family::V6, Protocol::Udp), 0),
+            ] {
+                for filters in [true, false] {
+                    conntrack.filters = filters;
+                    let count = |told: &mut usize, _: &Message<'_>| *told += 1;
+                    let told = conntrack.dump(&query, count).unwrap();
+                    let of_family = if query.family == Family::V4 { 4 } else { 0 };
+                    assert_eq!(
+                        told,
+                        if filters { expected } else { of_family },
+                        "{query:?}"
+                    );
+                    let flows = conntrack.flows(&query, &|_| true).unwrap();
+                    assert_eq!(flows.len(), expected, "{query:?}");
+                }
+            }
         };
-        let [filtered, unfiltered] = Netns::anonymous().unwrap().run(in_netns).unwrap();
-        assert_eq!((filtered.0, unfiltered.0), (1, 2));
-        assert_eq!(filtered.1.len(), 1);
-        assert_eq!(filtered.1, unfiltered.1);
+        Netns::anonymous().unwrap().run(in_netns).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! ctnetlink's messages (linux/netfilter/nfnetlink_conntrack.h).
 
-use super::{Family, Flow, Protocol, Tuple};
+use super::{Family, Flow, Protocol, Query, Tuple};
 use crate::netlink::{Attribute, Builder, Message};
 
 /// `IPCTNL_MSG_CT_NEW` of `NFNL_SUBSYS_CTNETLINK`: what a dump consists of.
@@ -9,6 +9,9 @@ pub(super) const CT_NEW: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16;
 pub(super) const CT_GET: u16 = CT_NEW | 1;
 /// `IPCTNL_MSG_CT_DELETE`.
 pub(super) const CT_DELETE: u16 = CT_NEW | 2;
+
+/// `IPCTNL_MSG_CT_GET_STATS`.
+pub(super) const CT_GET_STATS: u16 = CT_NEW | 5;
 
 /// `sizeof(struct nfgenmsg)` (linux/netfilter/nfnetlink.h).
 const NFGENMSG: usize = 4;
@@ -40,9 +43,14 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 // enum ctattr_filter
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 
-/// `CTA_FILTER_F_CTA_PROTO_NUM` (net/netfilter/nf_internals.h, which is not exported): compare
-/// the protocol's number and nothing else of the tuple.
+// enum ctattr_stats_global
+const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
+
+// What of the tuple is compared: `CTA_FILTER_F_CTA_IP_DST`, `CTA_FILTER_F_CTA_PROTO_NUM` and
+// `CTA_FILTER_F_CTA_PROTO_DST_PORT` (net/netfilter/nf_internals.h, which is not exported).
+const FILTER_BY_ADDRESS: u32 = 1 << 1;
 const FILTER_BY_PROTOCOL: u32 = 1 << 3;
+const FILTER_BY_PORT: u32 = 1 << 5;
 
 /// `IPS_DST_NAT` (linux/netfilter/nf_conntrack_common.h).
 const IPS_DST_NAT: u32 = 1 << 5;
@@ -52,17 +60,44 @@ pub(super) fn write_dump(body: &mut Builder, family: Family) {
     write_nfgenmsg(body, family);
 }
 
-/// Asks for those of one protocol only, which kernels before 5.8 do not understand: some refuse,
-/// some tell all.
-pub(super) fn write_filter(body: &mut Builder, protocol: Protocol) {
+/// Asks for those of a query only, which kernels before 5.8 do not understand: some refuse, some
+/// tell all.
+pub(super) fn write_filter(body: &mut Builder, query: &Query) {
+    let mut flags = FILTER_BY_PROTOCOL;
     body.nest(CTA_TUPLE_ORIG, |tuple| {
+        if let Some(address) = query.address {
+            flags |= FILTER_BY_ADDRESS;
+            let kind = match query.family {
+                Family::V4 => CTA_IP_V4_DST,
+                Family::V6 => CTA_IP_V6_DST,
+            };
+            tuple.nest(CTA_TUPLE_IP, |ip| ip.ip(kind, address));
+        }
         tuple.nest(CTA_TUPLE_PROTO, |proto| {
-            proto.u8(CTA_PROTO_NUM, protocol as u8);
+            proto.u8(CTA_PROTO_NUM, query.protocol as u8);
+            if let Some(port) = query.port {
+                flags |= FILTER_BY_PORT;
+                proto.be16(CTA_PROTO_DST_PORT, port);
+            }
         });
     });
     body.nest(CTA_FILTER, |filter| {
-        filter.u32(CTA_FILTER_ORIG_FLAGS, FILTER_BY_PROTOCOL);
+        filter.u32(CTA_FILTER_ORIG_FLAGS, flags);
     });
+}
+
+/// Asks for the number of all flows.
+pub(super) fn write_stats(body: &mut Builder) {
+    body.raw(&[libc::AF_UNSPEC as u8, libc::NFNETLINK_V0 as u8, 0, 0]);
+}
+
+/// Reads the number of all flows.
+pub(super) fn parse_count(message: &Message<'_>) -> Option<usize> {
+    let mut attributes = message
+        .attributes(NFGENMSG)
+        .filter(|_| message.kind == CT_GET_STATS);
+    let entries = attributes.find(|attribute| attribute.kind == CTA_STATS_GLOBAL_ENTRIES)?;
+    usize::try_from(entries.be32()?).ok()
 }
 
 /// Names one flow to delete. Without a tuple the kernel would delete all flows, so there is
