@@ -21,6 +21,9 @@ tests! {
     flows_to_a_service_that_has_no_endpoint_any_more_are_deleted,
     flows_that_began_before_their_service_are_deleted,
     flows_that_outlived_a_restart_are_deleted,
+    flows_to_a_service_that_went_while_nobody_ran_are_deleted,
+    flows_to_destinations_that_were_given_up_are_deleted,
+    flows_to_node_ports_on_localhost_are_deleted,
 }
 
 /// Where DNS is asked for.
@@ -73,12 +76,8 @@ fn flows_to_a_service_that_has_no_endpoint_any_more_are_deleted() -> Result<(), 
     let clients = Clients::ask(&lab, 4)?;
     folder.apply(&slice("dns", "UDP", 5353, &[]))?;
     proxy.settle(&mut folder)?;
-    let none = || {
-        Ok(flows(&lab)?
-            .iter()
-            .all(|flow| !ASKED.iter().any(|to| leads(flow, to))))
-    };
-    eventually("no flow is left", none).map_err(|_| proxy.failed("flows stay"))?;
+    eventually("no flow is left", || Ok(!is_asked(&lab, &ASKED)?))
+        .map_err(|_| proxy.failed("flows stay"))?;
     for (socket, asked) in &clients.0 {
         let refused =
             heard(socket).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
@@ -106,11 +105,8 @@ fn flows_that_began_before_their_service_are_deleted() -> Result<(), Failed> {
     let asked = "203.0.113.22:53";
     let client = Clients(vec![(client(&lab, asked)?, asked.to_owned())]);
     assert!(heard(&client.0[0].0).is_err(), "there is no Service yet");
-    let flow = |lab: &Lab| -> Result<bool, Failed> {
-        Ok(flows(lab)?.iter().any(|flow| leads(flow, asked)))
-    };
     assert!(
-        flow(&lab)?,
+        is_asked(&lab, &[asked])?,
         "the node has to know the flow:\n{}",
         on_node(&lab, "conntrack -L")?
     );
@@ -133,6 +129,68 @@ fn flows_that_outlived_a_restart_are_deleted() -> Result<(), Failed> {
     proxy.settle(&mut folder)?;
     clients.eventually_meet("10.244.2.5 5353", &proxy)?;
     proxy.end(Signal::SIGTERM)
+}
+
+fn flows_to_a_service_that_went_while_nobody_ran_are_deleted() -> Result<(), Failed> {
+    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let mut proxy = Proxy::start(&lab, &folder, &flags())?;
+    proxy.settle(&mut folder)?;
+    let _clients = Clients::ask(&lab, 6)?;
+    drop(proxy);
+    folder.delete("Service dns")?;
+    assert!(is_asked(&lab, &ASKED)?, "they live on meanwhile");
+    let mut proxy = Proxy::start(&lab, &folder, &flags())?;
+    proxy.settle(&mut folder)?;
+    eventually("no flow is left", || Ok(!is_asked(&lab, &ASKED)?))
+        .map_err(|_| proxy.failed("flows stay"))?;
+    proxy.end(Signal::SIGTERM)
+}
+
+/// The endpoint goes on serving, but not for these.
+fn flows_to_destinations_that_were_given_up_are_deleted() -> Result<(), Failed> {
+    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let mut proxy = Proxy::start(&lab, &folder, &flags())?;
+    proxy.settle(&mut folder)?;
+    let clients = Clients::ask(&lab, 6)?;
+    let [cluster_ip, given_up @ ..] = ASKED;
+    let [mut dns, _] = dns_objects();
+    dns["spec"]["externalIPs"] = json!(["203.0.113.23"]);
+    dns["spec"]["ports"][0]["nodePort"] = json!(30531);
+    folder.apply(&dns)?;
+    proxy.settle(&mut folder)?;
+    eventually("no flow is left", || Ok(!is_asked(&lab, &given_up)?))
+        .map_err(|_| proxy.failed("flows stay"))?;
+    assert!(is_asked(&lab, &[cluster_ip])?, "what is served stays");
+    drop(clients);
+    proxy.end(Signal::SIGTERM)
+}
+
+fn flows_to_node_ports_on_localhost_are_deleted() -> Result<(), Failed> {
+    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let flags = ["--nodeport-addresses=localhost".to_owned()];
+    let mut proxy = Proxy::start(&lab, &folder, &flags)?;
+    proxy.settle(&mut folder)?;
+    let asked = "127.0.0.1:30530";
+    let socket = lab.node().run(|| UdpSocket::bind("127.0.0.1:0"))??;
+    let client = Clients(vec![(connected(socket, asked)?, asked.to_owned())]);
+    client.eventually_meet("5353", &proxy)?;
+    let met = heard(&client.0[0].0)?;
+    let other = match met.contains("10.244.2.5") {
+        true => "10.244.2.6",
+        false => "10.244.2.5",
+    };
+    folder.apply(&slice("dns", "UDP", 5353, &[other]))?;
+    proxy.settle(&mut folder)?;
+    client.eventually_meet(other, &proxy)?;
+    proxy.end(Signal::SIGTERM)
+}
+
+/// Whether the node knows a flow that was begun to one of these.
+fn is_asked(lab: &Lab, destinations: &[&str]) -> Result<bool, Failed> {
+    let flows = flows(lab)?;
+    Ok(flows
+        .iter()
+        .any(|flow| destinations.iter().any(|to| leads(flow, to))))
 }
 
 /// What comes from outside is masqueraded, so that answers come back by the node.
@@ -192,11 +250,15 @@ impl Clients {
 
 /// A client outside, from a port of its own.
 fn client(lab: &Lab, asked: &str) -> Result<UdpSocket, Failed> {
-    let to: SocketAddr = asked.parse()?;
     let socket = lab
         .network()
         .world()
         .run(|| UdpSocket::bind("198.51.100.7:0"))??;
+    connected(socket, asked)
+}
+
+fn connected(socket: UdpSocket, to: &str) -> Result<UdpSocket, Failed> {
+    let to: SocketAddr = to.parse()?;
     socket.connect(to)?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
     Ok(socket)

@@ -47,11 +47,11 @@ fn sweep_all(receiver: &Receiver<Sweep>, metrics: &Metrics) {
 /// ask any more.
 fn gather(receiver: &Receiver<Sweep>, backlog: &mut Backlog) -> bool {
     let now = Instant::now();
-    let received = match backlog.due() {
+    let first = match backlog.due() {
         None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
         Some(due) => receiver.recv_timeout(due.saturating_duration_since(now)),
     };
-    match received {
+    match first {
         Ok(sweep) => backlog.add(sweep, now),
         Err(RecvTimeoutError::Timeout) => {}
         Err(RecvTimeoutError::Disconnected) => return false,
