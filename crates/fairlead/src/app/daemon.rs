@@ -162,6 +162,10 @@ impl Daemon {
         });
         unread.iter().for_each(|problem| warn!("{problem}"));
         problems.iter().for_each(|problem| warn!("{problem}"));
+        if changed || !unread.is_empty() {
+            let problems = self.manifests.problems().map(ToString::to_string);
+            self.seen.health.source(problems);
+        }
         // Manifests need not have a Node, and without one nobody means to take it away.
         let eligible = !self.model.node_is_known() || self.model.node_is_eligible();
         self.seen.health.node_eligible(eligible);

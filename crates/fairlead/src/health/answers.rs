@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use fairlead_core::report::Excluded;
 
+use super::Moment;
+use super::state::Failure;
 use super::state::State;
-use super::{Failure, Moment};
 
 /// What is told as the last update when there was none: the zero of Go's clock.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -55,6 +56,8 @@ struct Readiness {
     last_failure: Option<LastFailure>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_served: Vec<NotServed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    source_problems: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -84,13 +87,15 @@ pub(super) fn livez(state: &State, now: Moment) -> Answer {
 pub(super) fn readyz(state: &State, now: Moment) -> Answer {
     let (missing, late) = (state.missing(), late(state, now));
     let ok = missing.is_empty() && late.is_empty();
+    let trouble = state.trouble();
     let readiness = Readiness {
         ready: ok,
         current_time: now.date.to_string(),
         missing,
         stale: late,
-        last_failure: state.failure().map(last_failure),
-        not_served: state.excluded().iter().map(not_served).collect(),
+        last_failure: trouble.failure.as_ref().map(last_failure),
+        not_served: trouble.excluded.iter().map(not_served).collect(),
+        source_problems: trouble.source.clone(),
     };
     Answer {
         ok,

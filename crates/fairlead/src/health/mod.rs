@@ -20,8 +20,13 @@ use fairlead_core::report::Excluded;
 
 pub(crate) use answers::Answer;
 pub(crate) use follow::ServiceHealth;
+#[cfg(test)]
 pub(crate) use state::Failure;
+pub(crate) use state::Trouble;
 use state::{Freshness, State};
+
+/// How many problems are shown: as many as can be read at a glance. The log has all.
+const SHOWN: usize = 10;
 
 /// A time on both clocks: what is waited for is measured, what is told has a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Health {
     /// A sync failed.
     pub(crate) fn failed(&self, message: String) {
         let at = Timestamp::now();
-        self.with(|state| state.failed(Failure { at, message }));
+        self.with(|state| state.failed(state::Failure { at, message }));
     }
 
     /// Whether load balancers may send traffic here: the Node object is known, is not being
@@ -85,6 +90,12 @@ impl Health {
     /// take it away: then this is to be told at once.
     pub(crate) fn node_eligible(&self, eligible: bool) {
         self.with(|state| state.node_eligible(eligible));
+    }
+
+    /// What is wrong at present with where the objects come from. The first few are shown.
+    pub(crate) fn source(&self, problems: impl Iterator<Item = String>) {
+        let problems = problems.take(SHOWN).collect();
+        self.with(|state| state.source(problems));
     }
 
     /// What was not told completely yet.
@@ -112,9 +123,9 @@ impl Health {
         self.with(|state| state.is_fresh(now))
     }
 
-    /// What the last sync failed at, if it did, and the Services that the kernel refuses.
-    pub(crate) fn trouble(&self) -> (Option<Failure>, Vec<Excluded>) {
-        self.with(|state| (state.failure().cloned(), state.excluded().to_vec()))
+    /// Everything that is wrong at present.
+    pub(crate) fn trouble(&self) -> Trouble {
+        self.with(|state| state.trouble().clone())
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {

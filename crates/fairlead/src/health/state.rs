@@ -18,6 +18,17 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
+/// Everything that is wrong at present.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Trouble {
+    /// What the last sync failed at, if it did.
+    pub(crate) failure: Option<Failure>,
+    /// The Services that the kernel refuses.
+    pub(crate) excluded: Vec<Excluded>,
+    /// Why what should be told may not be told.
+    pub(crate) source: Vec<String>,
+}
+
 /// What the loop has told so far.
 #[derive(Debug)]
 pub(super) struct State {
@@ -26,8 +37,7 @@ pub(super) struct State {
     node_eligible: bool,
     synced_once: bool,
     awaited: Vec<Kind>,
-    failure: Option<Failure>,
-    excluded: Vec<Excluded>,
+    trouble: Trouble,
 }
 
 /// How far behind the rules of one family are.
@@ -57,8 +67,7 @@ impl State {
             node_eligible: false,
             synced_once: false,
             awaited: Vec::new(),
-            failure: None,
-            excluded: Vec::new(),
+            trouble: Trouble::default(),
         }
     }
 
@@ -84,12 +93,16 @@ impl State {
     /// Everything that was asked for is in the kernel, but for what it refuses.
     pub(super) fn complete(&mut self, excluded: &[Excluded]) {
         self.synced_once = true;
-        self.failure = None;
-        self.excluded = excluded.to_vec();
+        self.trouble.failure = None;
+        self.trouble.excluded = excluded.to_vec();
     }
 
     pub(super) fn failed(&mut self, failure: Failure) {
-        self.failure = Some(failure);
+        self.trouble.failure = Some(failure);
+    }
+
+    pub(super) fn source(&mut self, problems: Vec<String>) {
+        self.trouble.source = problems;
     }
 
     pub(super) fn node_eligible(&mut self, eligible: bool) {
@@ -131,13 +144,8 @@ impl State {
         awaited.chain(["first sync"]).collect()
     }
 
-    pub(super) fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
-    }
-
-    /// The Services that the kernel refuses.
-    pub(super) fn excluded(&self) -> &[Excluded] {
-        &self.excluded
+    pub(super) fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 }
 

@@ -10,7 +10,7 @@ use axum::Router;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use super::listen::{Connections, anywhere};
+use super::listen::{self, Connections, Patience, anywhere};
 
 /// How long an answer may take, on a machine that has more to do.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,13 +55,18 @@ pub(super) struct Loopback {
 impl Loopback {
     /// Serves at most so many connections.
     pub(super) fn serve(router: Router, connections: usize) -> Loopback {
+        Loopback::serve_with(router, connections, listen::PATIENCE)
+    }
+
+    /// Serves with other times.
+    pub(super) fn serve_with(router: Router, connections: usize, patience: Patience) -> Loopback {
         let (tell, told) = std::sync::mpsc::channel();
         let running = Running::start(move || async move {
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let listener = anywhere(any).expect("a port");
             tell.send(listener.local_addr().expect("an address"))
                 .expect("a listener");
-            let connections: Arc<Connections> = Connections::at_most(connections);
+            let connections: Arc<Connections> = Connections::at_most(connections, patience);
             connections.serve(listener, router).await;
         });
         Loopback {

@@ -20,15 +20,23 @@ use tracing::warn;
 /// Connections that wait to be taken; what Linux allows by default (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// How long a client may take for the header of a request, and how long it may stay without
-/// making one. A probe takes milliseconds.
-const HEADER: Duration = Duration::from_secs(10);
+/// What is granted to a client. A probe takes milliseconds.
+pub(super) const PATIENCE: Patience = Patience {
+    request: Duration::from_secs(10),
+    lifetime: Duration::from_mins(1),
+    farewell: Duration::from_secs(10),
+};
 
-/// How long a connection may last. Who asks often opens one more.
-const LIFETIME: Duration = Duration::from_mins(1);
-
-/// How long an answer that is on its way then has to arrive.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the header of a request, and until it makes the next.
+    pub(super) request: Duration,
+    /// For all its requests on one connection. Who asks often opens one more.
+    pub(super) lifetime: Duration,
+    /// For an answer that is on its way by then.
+    pub(super) farewell: Duration,
+}
 
 /// The longest header of a request in bytes, twice what a proxy commonly allows.
 const HEADER_SIZE: usize = 16 * 1024;
@@ -78,14 +86,16 @@ fn bind(address: SocketAddr, one_family: bool) -> io::Result<TcpListener> {
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
+    patience: Patience,
     open: Mutex<VecDeque<AbortHandle>>,
 }
 
 impl Connections {
     /// No connection yet, and never more than `most`.
-    pub(super) fn at_most(most: usize) -> Arc<Connections> {
+    pub(super) fn at_most(most: usize, patience: Patience) -> Arc<Connections> {
         Arc::new(Connections {
             most,
+            patience,
             open: Mutex::default(),
         })
     }
@@ -113,23 +123,26 @@ impl Connections {
         {
             oldest.abort();
         }
-        open.push_back(tokio::spawn(converse(stream, router)).abort_handle());
+        open.push_back(tokio::spawn(converse(stream, router, self.patience)).abort_handle());
     }
 }
 
 /// Answers on one connection until its end or until it has lasted too long.
-async fn converse(stream: TcpStream, router: Router) {
+async fn converse(stream: TcpStream, router: Router, patience: Patience) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER)
+        .header_read_timeout(patience.request)
         .max_buf_size(HEADER_SIZE)
         // As Go writes them.
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     // How it ends is the client's affair.
-    if timeout(LIFETIME, connection.as_mut()).await.is_err() {
+    if timeout(patience.lifetime, connection.as_mut())
+        .await
+        .is_err()
+    {
         connection.as_mut().graceful_shutdown();
-        let _ = timeout(FAREWELL, connection).await;
+        let _ = timeout(patience.farewell, connection).await;
     }
 }

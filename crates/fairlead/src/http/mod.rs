@@ -26,7 +26,7 @@ use crate::health::services::Update;
 pub(crate) use hard_fail::{Alarm, Alarms};
 use hard_fail::{HardFailure, Server};
 pub(crate) use health::OnProbe;
-use listen::Connections;
+use listen::{Connections, PATIENCE};
 pub(crate) use metrics::{Configz, Pages};
 pub(crate) use services::OnServiceFailure;
 use services::ServiceServers;
@@ -94,7 +94,7 @@ async fn keep(server: Server, what: Option<(SocketAddr, Router)>, alarm: Option<
         Ok(address) => info!("{server} listens on {address}"),
         Err(_) => info!("{server} listens on {address}"),
     }
-    Connections::at_most(CONNECTIONS)
+    Connections::at_most(CONNECTIONS, PATIENCE)
         .serve(listener, router)
         .await;
 }

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use fairlead_core::api::ObjectName;
 
 use super::answer::{JSON, answer, quoted};
-use super::listen::{Connections, in_family};
+use super::listen::{Connections, PATIENCE, in_family};
 use crate::health::services::{Book, Opening, ServiceFamily, Steps, Update};
 use crate::health::{Health, Moment};
 
@@ -92,7 +92,7 @@ impl ServiceServers {
             book: Book::default(),
             open: HashMap::new(),
             health,
-            connections: Connections::at_most(CONNECTIONS),
+            connections: Connections::at_most(CONNECTIONS, PATIENCE),
             on_failure,
         }
     }

@@ -5,12 +5,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::routing::any;
 use fairlead_core::address::Family;
 
 use super::client::{Loopback, ask, request};
 use super::hard_fail::{Alarm, HardFailure, Server};
 use super::health::Probe;
-use super::listen::{anywhere, in_family};
+use super::listen::{Patience, anywhere, in_family};
 use super::{bind, health};
 use crate::health::Health;
 
@@ -125,6 +127,76 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
         .is_ok()
     {}
     assert_eq!(server.get("/healthz").status, 200);
+}
+
+/// A server with a body that fills all buffers, and no patience but for this.
+fn impatient(patience: Patience) -> Loopback {
+    let big = Router::new().route("/", any(async || vec![b'x'; 64 << 20]));
+    Loopback::serve_with(big, 8, patience)
+}
+
+/// Reads until the server has closed the connection, and says how much there was.
+fn drain(stream: &mut TcpStream) -> usize {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    let (mut buffer, mut total) = (vec![0; 1 << 20], 0);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return total,
+            Ok(count) => total += count,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return total,
+            Err(error) => panic!("it was not closed: {error}"),
+        }
+    }
+}
+
+const SOON: Duration = Duration::from_millis(100);
+const NEVER: Duration = Duration::from_hours(1);
+
+#[test]
+fn who_does_not_ask_is_sent_away() {
+    let server = impatient(Patience {
+        request: SOON,
+        lifetime: NEVER,
+        farewell: NEVER,
+    });
+    for begun in ["", "GET / HTTP/1.1\r\nHost:"] {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        stream.write_all(begun.as_bytes()).expect("to begin");
+        assert!(drain(&mut stream) < 1000, "{begun:?}");
+    }
+}
+
+#[test]
+fn who_does_not_read_is_sent_away() {
+    let server = impatient(Patience {
+        request: NEVER,
+        lifetime: SOON,
+        farewell: SOON,
+    });
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        .expect("to ask");
+    std::thread::sleep(10 * SOON);
+    assert!(drain(&mut stream) < 64 << 20, "it waited");
+}
+
+#[test]
+fn an_answer_on_its_way_arrives() {
+    let server = impatient(Patience {
+        request: NEVER,
+        lifetime: SOON,
+        farewell: NEVER,
+    });
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        .expect("to ask");
+    std::thread::sleep(3 * SOON);
+    // And then it is closed.
+    assert!(drain(&mut stream) > 64 << 20);
 }
 
 #[test]

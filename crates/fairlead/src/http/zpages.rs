@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use fairlead_core::report::Excluded;
+
 use super::accept::{Encoding, Form, Version, negotiate};
 use super::answer::{JSON, TEXT, answer};
-use crate::health::Failure;
-use fairlead_core::report::Excluded;
+use crate::health::Trouble;
 
 /// What we stand in for, whose pages these are.
 const COMPONENT: &str = "kube-proxy";
@@ -45,6 +46,12 @@ const FAILURE: Extra = Extra {
 const NOT_SERVED: Extra = Extra {
     text: "Not served",
     annotation: "fairlead/not-served",
+};
+
+/// What is wrong with where the objects come from.
+const SOURCE: Extra = Extra {
+    text: "Source",
+    annotation: "fairlead/source",
 };
 
 /// A z-page, in all its forms.
@@ -139,7 +146,7 @@ pub(super) fn statusz(
     started: Timestamp,
     up: Duration,
     paths: &[&'static str],
-    trouble: (Option<Failure>, Vec<Excluded>),
+    trouble: Trouble,
     asked: &Asked<'_>,
 ) -> Response {
     let status = Status {
@@ -150,15 +157,24 @@ pub(super) fn statusz(
         emulation_version: KUBERNETES,
         paths,
     };
-    let (failure, excluded) = trouble;
-    let failure = failure.map(|failure| (FAILURE, format!("{}: {}", failure.at, failure.message)));
-    let excluded: Vec<String> = excluded
-        .iter()
-        .map(|Excluded { service, why }| format!("{service}: {why}"))
-        .collect();
-    let excluded = (!excluded.is_empty()).then(|| (NOT_SERVED, excluded.join("; ")));
-    let extras: Vec<_> = failure.into_iter().chain(excluded).collect();
-    respond(&status, &extras, asked)
+    respond(&status, &told(trouble), asked)
+}
+
+/// What is wrong, if something is, in a line each.
+fn told(trouble: Trouble) -> Vec<(Extra, String)> {
+    let excluded = trouble.excluded.iter();
+    let excluded = excluded.map(|Excluded { service, why }| format!("{service}: {why}"));
+    let failure = trouble
+        .failure
+        .map(|failure| format!("{}: {}", failure.at, failure.message));
+    let told = [
+        (FAILURE, failure.unwrap_or_default()),
+        (NOT_SERVED, excluded.collect::<Vec<_>>().join("; ")),
+        (SOURCE, trouble.source.join("; ")),
+    ];
+    told.into_iter()
+        .filter(|(_, what)| !what.is_empty())
+        .collect()
 }
 
 /// What of a request shapes the answer.

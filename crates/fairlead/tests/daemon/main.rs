@@ -7,6 +7,7 @@
 mod rig;
 
 mod churn;
+mod health;
 mod input;
 mod life;
 mod node;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     };
     let tests = [
         churn::TESTS,
+        health::TESTS,
         input::TESTS,
         life::TESTS,
         node::TESTS,

@@ -81,11 +81,17 @@ pub(crate) fn await_health(
 
 /// Gets a page from a server on the node; nothing if it does not answer.
 pub(crate) fn get(lab: &Lab, server: &str, path: &str) -> String {
+    ask(lab, server, "GET", path, "")
+}
+
+/// Asks a server on the node; nothing if it does not answer.
+pub(crate) fn ask(lab: &Lab, server: &str, method: &str, path: &str, body: &str) -> String {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(server)?;
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: node1\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: node1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

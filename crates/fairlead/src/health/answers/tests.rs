@@ -178,3 +178,16 @@ fn ready_names_the_services_that_the_kernel_refuses() {
         r#"{"ready":true,"currentTime":"2026-01-02T03:05:06.5Z","missing":[],"stale":[],"notServed":[{"service":"shop/edge","why":"File exists"}]}"#
     );
 }
+
+#[test]
+fn ready_says_why_it_is_told_nothing() {
+    let (mut state, now) = started();
+    state.awaiting(vec![Kind::Service]);
+    state.source(vec!["may not list services".to_owned()]);
+    let answer = readyz(&state, later(now));
+    assert!(!answer.ok);
+    assert_eq!(
+        answer.body,
+        r#"{"ready":false,"currentTime":"2026-01-02T03:05:06.5Z","missing":["Services","first sync"],"stale":[],"sourceProblems":["may not list services"]}"#
+    );
+}

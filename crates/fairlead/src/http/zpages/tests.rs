@@ -4,6 +4,7 @@ use axum::body::to_bytes;
 use fairlead_core::api::ObjectName;
 
 use super::*;
+use crate::health::Failure;
 
 /// An answer: the status, the type, the warning, and the text.
 fn heard(response: Response) -> (u16, String, Option<String>, String) {
@@ -48,10 +49,7 @@ fn flags(accept: &str, path: &'static str) -> (u16, String, Option<String>, Stri
     heard(asked(accept, path, |asked| flagz(&flags, asked)))
 }
 
-fn status(
-    accept: &str,
-    trouble: (Option<Failure>, Vec<Excluded>),
-) -> (u16, String, Option<String>, String) {
+fn status(accept: &str, trouble: Trouble) -> (u16, String, Option<String>, String) {
     let started = "2026-01-02T03:04:05.678Z".parse().expect("a time");
     let up = Duration::from_millis(3_723_900);
     let paths = ["/configz", "/statusz"];
@@ -60,7 +58,7 @@ fn status(
     }))
 }
 
-fn trouble() -> (Option<Failure>, Vec<Excluded>) {
+fn trouble() -> Trouble {
     let failure = Failure {
         at: "2026-01-02T03:05:06Z".parse().expect("a time"),
         message: "could not apply: File exists".to_owned(),
@@ -69,7 +67,11 @@ fn trouble() -> (Option<Failure>, Vec<Excluded>) {
         service: ObjectName::new("shop", "edge"),
         why: "No space left on device".to_owned(),
     };
-    (Some(failure), vec![excluded])
+    Trouble {
+        failure: Some(failure),
+        excluded: vec![excluded],
+        source: vec!["may not list services".to_owned()],
+    }
 }
 
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
@@ -119,7 +121,7 @@ fn flags_as_an_object() {
 
 #[test]
 fn status_as_text() {
-    let (status, kind, _, text) = status("", (None, Vec::new()));
+    let (status, kind, _, text) = status("", Trouble::default());
     assert_eq!((status, &*kind), (200, TEXT_TYPE));
     let expected = format!(
         "\nkube-proxy statusz\nWarning: This endpoint is not meant to be machine parseable, has no formatting \
@@ -136,7 +138,7 @@ fn status_as_text() {
 fn status_tells_what_is_wrong() {
     let (.., text) = status("text/plain", trouble());
     let end = "Paths: /configz /statusz\nLast failure: 2026-01-02T03:05:06Z: could not apply: File exists\n\
-               Not served: shop/edge: No space left on device\n";
+               Not served: shop/edge: No space left on device\nSource: may not list services\n";
     assert!(text.ends_with(end), "{text}");
     let (.., text) = status(
         "application/json;v=v1beta1;g=config.k8s.io;as=Statusz",
@@ -146,6 +148,7 @@ fn status_tells_what_is_wrong() {
     let told = json!({
         "fairlead/last-failure": "2026-01-02T03:05:06Z: could not apply: File exists",
         "fairlead/not-served": "shop/edge: No space left on device",
+        "fairlead/source": "may not list services",
     });
     assert_eq!(object["metadata"]["annotations"], told);
 }
@@ -154,7 +157,7 @@ fn status_tells_what_is_wrong() {
 fn the_old_version_comes_with_a_warning() {
     let (status, _, warning, text) = status(
         "application/json;v=v1alpha1;g=config.k8s.io;as=Statusz",
-        (None, Vec::new()),
+        Trouble::default(),
     );
     assert_eq!(status, 200);
     let expected =
