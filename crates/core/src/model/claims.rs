@@ -60,7 +60,11 @@ pub(super) struct Claim {
 
 /// All claims by destination, sorted: the first has it.
 #[derive(Debug, Default)]
-pub(super) struct Claims(HashMap<Destination, Vec<Claim>>);
+pub(super) struct Claims {
+    by_destination: HashMap<Destination, Vec<Claim>>,
+    /// How many claims do not win.
+    lost: usize,
+}
 
 impl Claims {
     /// Adds the claims of a Service's ports. Where they win, marks the Services that lose: all
@@ -72,11 +76,12 @@ impl Claims {
         dirty: &mut BTreeSet<ObjectName>,
     ) {
         for (destination, claim) in claims(ports, created) {
-            let claims = self.0.entry(destination).or_default();
+            let claims = self.by_destination.entry(destination).or_default();
             if let Err(rank) = claims.binary_search(&claim) {
                 if rank == 0 {
                     dirty.extend(services(claims));
                 }
+                self.lost += usize::from(!claims.is_empty());
                 // Nearly always the only one.
                 claims.reserve_exact(1);
                 claims.insert(rank, claim);
@@ -93,19 +98,25 @@ impl Claims {
         dirty: &mut BTreeSet<ObjectName>,
     ) {
         for (destination, claim) in claims(ports, created) {
-            let Some(claims) = self.0.get_mut(&destination) else {
+            let Some(claims) = self.by_destination.get_mut(&destination) else {
                 continue;
             };
             if let Ok(rank) = claims.binary_search(&claim) {
                 claims.remove(rank);
+                self.lost -= usize::from(!claims.is_empty());
                 if rank == 0 {
                     dirty.extend(services(claims));
                 }
             }
             if claims.is_empty() {
-                self.0.remove(&destination);
+                self.by_destination.remove(&destination);
             }
         }
+    }
+
+    /// How many claims do not win.
+    pub(super) fn lost(&self) -> usize {
+        self.lost
     }
 
     /// Takes out of a port's routes what another service port has, and says which has it.
@@ -130,7 +141,7 @@ impl Claims {
     }
 
     fn owner(&self, destination: Destination) -> Option<&Claim> {
-        self.0.get(&destination)?.first()
+        self.by_destination.get(&destination)?.first()
     }
 }
 

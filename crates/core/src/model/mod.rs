@@ -178,6 +178,11 @@ impl Model {
         self.services.get(service).map_or(&[], |entry| &entry.ports)
     }
 
+    /// How many destinations Services claim that others have, each as often as it is claimed.
+    pub fn contested(&self) -> usize {
+        self.claims.lost()
+    }
+
     /// On how many addresses of a family this node has ready endpoints of a Service: what a load
     /// balancer that asks its health check node port is told.
     pub fn local_ready_endpoints(&self, service: &ObjectName, family: Family) -> usize {

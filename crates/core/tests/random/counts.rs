@@ -66,6 +66,9 @@ proptest! {
                 let counted: usize = slices.values().map(|slice| endpoints(slice, family)).sum();
                 prop_assert_eq!(model.census().endpoints(family), counted);
             }
+            let ports = all_routes(&model).into_values().flatten();
+            let contested: usize = ports.map(|(_, port)| port.contested.len()).sum();
+            prop_assert_eq!(model.contested(), contested);
             for kind in Kind::ALL {
                 let counted = flawed.iter().filter(|(of, _)| *of == kind).count();
                 prop_assert_eq!(model.census().flawed(kind), counted);
