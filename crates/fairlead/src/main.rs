@@ -7,6 +7,7 @@ mod demo;
 mod health;
 mod http;
 mod log;
+mod metrics;
 
 use std::process::ExitCode;
 

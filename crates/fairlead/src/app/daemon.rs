@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{debug, error, info, warn};
@@ -26,10 +27,10 @@ use fairlead_source::manifests::Manifests;
 
 use super::Options;
 use super::host;
-use super::metrics::Metrics;
 use super::servers::Seen;
 use super::sweeper::{self, Sweep};
 use crate::http::Alarms;
+use crate::metrics::Metrics;
 
 /// Everything the loop owns. One task owns model and engine; others read what it publishes.
 pub(super) struct Daemon {
@@ -60,9 +61,11 @@ impl Daemon {
     ) -> anyhow::Result<Daemon> {
         let tables: Vec<_> = families.iter().copied().map(table).collect();
         let nft = WatchedNft::open(&tables).context("cannot talk to nf_tables")?;
+        let mut model = Model::new(options.settings);
+        model.set_started(Timestamp::now().as_nanosecond());
         Ok(Daemon {
             manifests: Manifests::open(&options.manifests)?,
-            model: Model::new(options.settings),
+            model,
             engine: Engine::new(nft, families),
             addresses: AddressMonitor::open().context("cannot watch this host's addresses")?,
             host: host::addresses().context("cannot list this host's addresses")?,
@@ -170,10 +173,12 @@ impl Daemon {
         let eligible = !self.model.node_is_known() || self.model.node_is_eligible();
         self.seen.health.node_eligible(eligible);
         self.seen.health.awaiting(self.model.missing().collect());
+        self.metrics.told(&self.model);
         changed |= self.addresses_changed();
         changed |= self.was_touched();
         if changed && self.model.is_complete() {
             self.schedule.request(now);
+            self.metrics.queued();
             self.seen
                 .health
                 .waiting_since(self.schedule.waiting_since());
@@ -209,6 +214,7 @@ impl Daemon {
 
     fn sync(&mut self, now: Instant) {
         let requested = self.schedule.begin();
+        let full = self.engine.next_is_full();
         let result = self.engine.sync(&mut self.model, &self.host, now);
         let ended = Instant::now();
         match result {
@@ -217,7 +223,9 @@ impl Daemon {
                 if requested.is_some() {
                     self.schedule.succeeded(ended);
                 }
-                self.metrics.synced(&synced.report, ended - now);
+                let triggers = self.model.settle();
+                self.metrics.synced(&synced.report, ended - now, &triggers);
+                self.metrics.told(&self.model);
                 self.note(&synced.report);
                 if synced.report.full {
                     memory::give_back();
@@ -234,7 +242,7 @@ impl Daemon {
             }
             Err(failure) => {
                 self.schedule.failed(requested, ended);
-                self.metrics.failed(ended - now);
+                self.metrics.failed(full, requested.is_some(), ended - now);
                 self.seen.health.failed(failure.to_string());
                 error!("{failure}; trying again");
             }

@@ -2,7 +2,6 @@
 
 mod daemon;
 mod host;
-mod metrics;
 mod oom;
 mod parameters;
 mod servers;
@@ -24,8 +23,8 @@ use fairlead_core::settings::Settings;
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 
 use crate::health::{Health, Moment};
+use crate::metrics::Metrics;
 use daemon::Daemon;
-use metrics::Metrics;
 use parameters::Parameters;
 use servers::Seen;
 
@@ -67,7 +66,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     Parameters::of_this_host().track(&options.conntrack);
     let families = host::prepare(&options.settings)?;
     let health = Health::new(2 * options.sync_period);
-    let metrics = Arc::new(Metrics::new().context("cannot register metrics")?);
+    let metrics = Arc::new(Metrics::new(&families).context("cannot register metrics")?);
     if options.once {
         return Daemon::new(
             options,

@@ -9,10 +9,10 @@ use tracing::error;
 use fairlead_core::address::Family;
 
 use super::Options;
-use super::metrics::Metrics;
 use super::signals;
 use crate::health::{Health, Moment, ServiceHealth};
-use crate::http::{Alarm, Alarms, Configz, Pages, Servers};
+use crate::http::{Alarm, Alarms, Configz, OnProbe, Pages, Probe, Servers};
+use crate::metrics::Metrics;
 
 /// By what the loop shows what it does.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(super) fn start(
         metrics: options.metrics,
         hard_fail: alarm,
         health: health.clone(),
-        on_probe: Arc::new(|_, _| {}),
+        on_probe: on_probe(metrics),
         pages: pages(options, started, metrics),
         on_service_failure: Box::new(|_| {}),
         services: updates,
@@ -86,14 +86,19 @@ fn serve(servers: Servers, ready: Sender<()>) {
     }
 }
 
+fn on_probe(metrics: &Arc<Metrics>) -> OnProbe {
+    let metrics = Arc::clone(metrics);
+    Arc::new(move |probe, code| match probe {
+        Probe::Healthz => metrics.healthz_answered(code),
+        Probe::Livez => metrics.livez_answered(code),
+    })
+}
+
 fn pages(options: &Options, started: Moment, metrics: &Arc<Metrics>) -> Pages {
-    let (registry, effective) = (metrics.registry().clone(), options.configuration.clone());
+    let (metrics, effective) = (Arc::clone(metrics), options.configuration.clone());
     Pages {
         mode: "nftables",
-        metrics: Arc::new(move || {
-            let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather());
-            text.map_err(|error| error.to_string())
-        }),
+        metrics: Arc::new(move || metrics.text().map_err(|error| error.to_string())),
         configz: Arc::new(move || Configz {
             effective: effective.clone(),
             restart_needed: None,

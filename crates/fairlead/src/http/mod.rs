@@ -25,7 +25,7 @@ use crate::health::services::Update;
 
 pub(crate) use hard_fail::{Alarm, Alarms};
 use hard_fail::{HardFailure, Server};
-pub(crate) use health::OnProbe;
+pub(crate) use health::{OnProbe, Probe};
 use listen::{Connections, PATIENCE};
 pub(crate) use metrics::{Configz, Pages};
 pub(crate) use services::OnServiceFailure;

@@ -175,7 +175,7 @@ fn nft(lab: &Lab, commands: &str) -> Result<(), Failed> {
 /// How many syncs there were.
 fn syncs(lab: &Lab) -> Result<String, Failed> {
     let metrics = get(lab, "127.0.0.1:10249", "/metrics");
-    let count = "kubeproxy_sync_proxy_rules_duration_seconds_count ";
+    let count = "kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv4\"} ";
     let line = metrics.lines().find_map(|line| line.strip_prefix(count));
     Ok(line
         .ok_or("/metrics does not say how many syncs there were")?

@@ -44,14 +44,14 @@ use tokio::task::LocalSet;
 
 use link::Link;
 use outbox::{Inbox, Outbox};
-use talk::{Board, Talk};
+use talk::Talk;
 
 pub use access::{Access, ClusterError};
 pub use link::{Answered, OnAnswer};
 pub use news::{News, Weight};
 pub use patience::{Patience, Pauses};
 pub use recorder::{Event, EventKind, Recorder, Regarding};
-pub use talk::WatchStatus;
+pub use talk::{Board, WatchStatus};
 
 /// What is wanted of the cluster.
 #[derive(Debug, Clone)]
@@ -154,6 +154,11 @@ impl Cluster {
     /// How each watch fares.
     pub fn watches(&self) -> Vec<WatchStatus> {
         self.board.all()
+    }
+
+    /// Where to see how each watch fares, from any thread.
+    pub fn board(&self) -> Board {
+        self.board.clone()
     }
 
     /// The server's URL.

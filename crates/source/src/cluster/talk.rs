@@ -30,7 +30,7 @@ pub struct WatchStatus {
 
 /// How all watches fare, for whoever asks.
 #[derive(Debug, Clone)]
-pub(super) struct Board(Arc<Mutex<Vec<WatchStatus>>>);
+pub struct Board(Arc<Mutex<Vec<WatchStatus>>>);
 
 impl Board {
     pub(super) fn new() -> Board {
@@ -44,7 +44,8 @@ impl Board {
         Board(Arc::new(Mutex::new(watches.to_vec())))
     }
 
-    pub(super) fn all(&self) -> Vec<WatchStatus> {
+    /// How each watch fares.
+    pub fn all(&self) -> Vec<WatchStatus> {
         self.lock().clone()
     }
 

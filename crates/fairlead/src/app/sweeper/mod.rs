@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use fairlead_backends::sweep::sweep;
 use fairlead_kernel::conntrack::{Conntrack, ConntrackSocket, Flow};
 
-use super::metrics::Metrics;
+use crate::metrics::Metrics;
 use backlog::Backlog;
 pub(super) use backlog::Sweep;
 
@@ -87,7 +87,7 @@ fn sweep_families(
                         swept.took
                     ),
                 }
-                metrics.conntrack_deleted(swept.deleted);
+                metrics.swept(family, swept.took, swept.deleted);
                 if let [first, ..] = swept.refused[..] {
                     result = Err(refusal(first, swept.refused.len()));
                 }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_family_that_fails_does_not_keep_the_other_from_being_swept() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&Family::BOTH).unwrap();
         let mut sweep = served_by(Family::V4, &["10.244.0.1"]);
         let six = vec![endpoint("fd00:10::1")];
         sweep.suspects.insert([dns(Family::V6)], six);
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_the_kernel_keeps_is_a_failure() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&Family::BOTH).unwrap();
         let mut table = FakeConntrack::default();
         table.refuse_deletions = Some(16);
         table.insert(flow("10.244.0.9", "10.96.0.10", "10.244.0.2"));

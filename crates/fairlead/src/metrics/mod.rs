@@ -1,0 +1,164 @@
+//! Metrics: kube-proxy's by their names, types, labels, buckets and meaning, Kubernetes' and
+//! Prometheus' of every component, and Fairlead's own.
+//!
+//! A metric is made and named in the module of what it is about. Values are kept as things
+//! happen, or read when somebody scrapes ([`Scraped`]); nothing here goes through all Services.
+
+// Some of it is told by parts that come later.
+#![allow(dead_code, unused_imports)]
+
+mod client;
+mod conntrack;
+mod nftables;
+mod own;
+mod probes;
+mod process;
+mod program;
+mod registrar;
+mod scraped;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use fairlead_core::address::Family;
+use fairlead_core::model::Model;
+use fairlead_core::report::Report;
+use fairlead_source::cluster::WatchStatus;
+use jiff::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{Registry, Result, TextEncoder};
+
+pub(crate) use scraped::{Described, Kind, Samples, Scraped};
+
+use client::ClientMetrics;
+use conntrack::ConntrackMetrics;
+use nftables::NftablesMetrics;
+use own::OwnMetrics;
+use probes::ProbeMetrics;
+use program::ProgramMetrics;
+use registrar::Registrar;
+use sync::SyncMetrics;
+
+/// Bounds of durations in seconds, as kube-proxy has them: 1 ms doubled 14 times.
+const DURATIONS: [f64; 15] = [
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+    8.192, 16.384,
+];
+
+/// All metrics. Threads share it; only the loop tells it of changes and syncs.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    sync: SyncMetrics,
+    nftables: NftablesMetrics,
+    conntrack: ConntrackMetrics,
+    probes: ProbeMetrics,
+    client: ClientMetrics,
+    program: ProgramMetrics,
+    own: OwnMetrics,
+}
+
+impl Metrics {
+    /// The metrics of a proxy in nftables mode that serves these families.
+    pub(crate) fn new(families: &[Family]) -> Result<Metrics> {
+        let registry = Registry::new();
+        let make = Registrar::new(&registry, families);
+        let metrics = Metrics {
+            sync: SyncMetrics::new(&make)?,
+            nftables: NftablesMetrics::new(&make)?,
+            conntrack: ConntrackMetrics::new(&make)?,
+            probes: ProbeMetrics::new(&make)?,
+            client: ClientMetrics::new(&make)?,
+            program: ProgramMetrics::new(&make)?,
+            own: OwnMetrics::new(&make)?,
+            registry: registry.clone(),
+        };
+        metrics.register(process::collector()?)?;
+        metrics.program.registered(make.registered());
+        Ok(metrics)
+    }
+
+    /// Adds metrics that are read when somebody scrapes: see [`Scraped`].
+    pub(crate) fn register(&self, collector: impl Collector + 'static) -> Result<()> {
+        self.registry.register(Box::new(collector))
+    }
+
+    /// All of them in Prometheus' text format, version 0.0.4.
+    pub(crate) fn text(&self) -> Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// The model has taken changes in.
+    pub(crate) fn told(&self, model: &Model) {
+        self.sync.told(model);
+        self.own.told(model);
+    }
+
+    /// A sync was asked for.
+    pub(crate) fn queued(&self) {
+        self.sync.queued(Timestamp::now());
+    }
+
+    /// A sync succeeded. With the times at which what it programmed was triggered, in
+    /// nanoseconds since 1970.
+    pub(crate) fn synced(&self, report: &Report, took: Duration, triggers: &[(Family, i128)]) {
+        self.sync.ended(report.full, took);
+        self.sync.succeeded(report, triggers, Timestamp::now());
+        self.own.succeeded(report);
+    }
+
+    /// A sync failed: one of everything or of what had changed, which was nothing but cleaning
+    /// up if nobody had asked for it.
+    pub(crate) fn failed(&self, full: bool, asked_for: bool, took: Duration) {
+        self.sync.ended(full, took);
+        self.nftables.failed(!asked_for);
+    }
+
+    /// The connections of a family were looked through, and stale ones deleted.
+    pub(crate) fn swept(&self, family: Family, took: Duration, deleted: usize) {
+        self.conntrack.swept(family, took, deleted);
+    }
+
+    /// The health server answered /healthz with this code.
+    pub(crate) fn healthz_answered(&self, code: u16) {
+        let code = code.to_string();
+        self.probes.healthz.with_label_values(&[&code]).inc();
+    }
+
+    /// The health server answered /livez with this code.
+    pub(crate) fn livez_answered(&self, code: u16) {
+        let code = code.to_string();
+        self.probes.livez.with_label_values(&[&code]).inc();
+    }
+
+    /// The API server answered a request, or did not, which is a code of its own.
+    pub(crate) fn rest_client_answered(
+        &self,
+        method: &str,
+        host: &str,
+        code: &str,
+        took: Duration,
+    ) {
+        self.client.answered(method, host, code, took);
+    }
+
+    /// Has the watches looked at whenever somebody scrapes.
+    pub(crate) fn watches(
+        &self,
+        read: impl Fn() -> Vec<WatchStatus> + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.register(client::watches(read)?)
+    }
+
+    /// A feature gate has a value. The stage is `ALPHA`, `BETA` or empty, as in kube-proxy.
+    pub(crate) fn feature(&self, name: &str, stage: &str, enabled: bool) {
+        self.program.feature(name, stage, enabled);
+    }
+
+    /// Whether the configuration file says something that only a restart can do.
+    pub(crate) fn config_needs_restart(&self, needed: bool) {
+        self.own.needs_restart.set(i64::from(needed));
+    }
+}

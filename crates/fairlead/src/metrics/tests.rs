@@ -1,0 +1,9 @@
+//! Metrics as they are read.
+
+// Counts are whole numbers, which floats hold as they are.
+#![allow(clippy::float_cmp)]
+
+mod exposition;
+mod node;
+mod table;
+mod values;
