@@ -228,21 +228,35 @@ impl Socket {
     ) -> Result<T, CallError> {
         for _ in 0..DUMP_ATTEMPTS {
             let mut answer = T::default();
-            let mut interrupted = false;
-            let sequence = self.begin(request, libc::NLM_F_DUMP, &body)?;
-            let end = self.answers(request, sequence, |message| {
-                interrupted |= message.has(libc::NLM_F_DUMP_INTR);
-                collect(&mut answer, message);
-            });
-            match end {
-                Ok(flags) if !interrupted && flags & libc::NLM_F_DUMP_INTR == 0 => {
-                    return Ok(answer);
-                }
-                Err(error) if error.errno != libc::EINTR => return Err(error),
-                _ => {}
+            if self.dump_once(request, &body, |message| collect(&mut answer, message))? {
+                return Ok(answer);
             }
         }
         Err(request.error(libc::EINTR, None))
+    }
+
+    /// Asks for a dump and gives each of its messages to `collect`, in order. Says whether what
+    /// was dumped held still meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn dump_once(
+        &mut self,
+        request: &Request<'_>,
+        body: impl FnOnce(&mut Builder),
+        mut collect: impl FnMut(&Message<'_>),
+    ) -> Result<bool, CallError> {
+        let mut interrupted = false;
+        let sequence = self.begin(request, libc::NLM_F_DUMP, body)?;
+        let end = self.answers(request, sequence, |message| {
+            interrupted |= message.has(libc::NLM_F_DUMP_INTR);
+            collect(message);
+        });
+        match end {
+            Ok(flags) => Ok(!interrupted && flags & libc::NLM_F_DUMP_INTR == 0),
+            Err(error) if error.errno == libc::EINTR => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn begin(

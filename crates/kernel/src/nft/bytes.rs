@@ -48,6 +48,13 @@ impl<const MAX: usize> Bytes<MAX> {
         self.field(&[number])
     }
 
+    /// Appends a field that holds a direction: 0 for what the client of a connection sends, 1 for
+    /// the answers.
+    #[must_use]
+    pub fn direction(self, number: u8) -> Self {
+        self.field(&[number])
+    }
+
     /// Appends a field that holds a port.
     #[must_use]
     pub fn port(self, port: u16) -> Self {

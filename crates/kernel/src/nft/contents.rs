@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::rule::Rule;
-use super::ruleset::{Batch, Bytes, Chain, Element, Family, Op, Set};
+use super::ruleset::{Batch, Bytes, Chain, CounterName, Element, Family, Op, Set};
 use super::schema;
 
 /// A table with all that is in it.
 #[derive(Debug, Default)]
 pub(super) struct Contents<'a> {
     pub(super) comment: &'a str,
+    /// With their comments.
+    pub(super) counters: Vec<(CounterName, &'a str)>,
     /// In the order they were made, as `nft list` has them.
     pub(super) sets: Vec<FilledSet<'a>>,
     pub(super) chains: Vec<FilledChain<'a>>,
@@ -61,6 +63,11 @@ impl<'a> Contents<'a> {
             }
             Op::FlushChain(name) => self.with_chain(name, |chain| chain.rules.clear()),
             Op::DeleteChain(name) => self.chains.retain(|chain| chain.chain.name != *name),
+            Op::AddCounter { name, comment } => {
+                if self.counters.iter().all(|(old, _)| old != name) {
+                    self.counters.push((name, comment));
+                }
+            }
             Op::AddSet(set) => self.add_set(set),
             Op::FlushSet(name) => self.with_set(name, |set| set.elements.clear()),
             Op::DeleteSet(name) => self.sets.retain(|set| set.set.name != *name),

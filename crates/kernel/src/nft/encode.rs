@@ -195,6 +195,12 @@ impl OpWriter<'_> {
                 body.be64(wire::NFTA_RULE_HANDLE, *handle);
             }),
             Op::AddRule { chain, rule } => self.add_rule(chain, rule),
+            Op::AddCounter { name, comment } => self.message(wire::NFT_MSG_NEWOBJ, |body| {
+                body.string(wire::NFTA_OBJ_NAME, name);
+                body.be32(wire::NFTA_OBJ_TYPE, wire::NFT_OBJECT_COUNTER);
+                body.nest(wire::NFTA_OBJ_DATA, set::zero);
+                comment_of(body, wire::NFTA_OBJ_USERDATA, Some(comment));
+            }),
             Op::AddSet(set) => self.add_set(set),
             Op::DeleteSet(set) => self.message(wire::NFT_MSG_DELSET, |body| {
                 body.string(wire::NFTA_SET_NAME, set);
@@ -248,6 +254,7 @@ fn flags(kind: u16) -> i32 {
         wire::NFT_MSG_NEWTABLE
         | wire::NFT_MSG_NEWCHAIN
         | wire::NFT_MSG_NEWSET
+        | wire::NFT_MSG_NEWOBJ
         | wire::NFT_MSG_NEWSETELEM => libc::NLM_F_CREATE,
         wire::NFT_MSG_NEWRULE => libc::NLM_F_CREATE | libc::NLM_F_APPEND,
         wire::NFT_MSG_DELCHAIN => libc::NLM_F_NONREC,
@@ -269,7 +276,7 @@ fn add_chain(body: &mut Builder, chain: &Chain) {
     comment_of(body, wire::NFTA_CHAIN_USERDATA, chain.comment);
 }
 
-/// Writes the comment of a table, chain or rule. An empty one is none.
+/// Writes the comment of a table, chain, rule or counter. An empty one is none.
 fn comment_of(body: &mut Builder, kind: u16, comment: Option<&str>) {
     if let Some(comment) = comment.filter(|comment| !comment.is_empty()) {
         body.bytes(kind, &userdata::comment(comment));

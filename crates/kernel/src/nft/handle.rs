@@ -114,6 +114,8 @@ pub struct ObservedSet {
     pub interval: bool,
     /// `NFT_SET_EVAL`: rules add elements.
     pub dynamic: bool,
+    /// Every element counts.
+    pub counted: bool,
     /// `NFTA_SET_DESC_SIZE`.
     pub size: Option<u32>,
     /// Its elements, sorted by their keys; not read for a dynamic set, whose elements are the packets' own.

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod contents;
+pub mod counters;
 mod encode;
 pub mod fake;
 pub mod handle;

@@ -156,6 +156,7 @@ fn read_sets(socket: &mut Socket, table: TableId) -> Result<Vec<Described>, Call
 fn set(attributes: Attributes<'_>) -> Option<Described> {
     let (mut name, mut flags, mut key_len, mut size) = (None, 0, 0, None);
     let (mut data_type, mut data_len, mut count) = (None, None, None);
+    let mut counted = false;
     for attribute in attributes {
         match attribute.kind {
             wire::NFTA_SET_NAME => name = attribute.str(),
@@ -163,6 +164,7 @@ fn set(attributes: Attributes<'_>) -> Option<Described> {
             wire::NFTA_SET_KEY_LEN => key_len = attribute.be32()?,
             wire::NFTA_SET_DATA_TYPE => data_type = attribute.be32(),
             wire::NFTA_SET_DATA_LEN => data_len = attribute.be32(),
+            wire::NFTA_SET_EXPR => counted = is_counter(&attribute),
             wire::NFTA_SET_COUNT => count = attribute.be32(),
             wire::NFTA_SET_DESC => {
                 let described = attribute.nested().find(wire::NFTA_SET_DESC_SIZE);
@@ -180,6 +182,7 @@ fn set(attributes: Attributes<'_>) -> Option<Described> {
         verdict_map,
         interval: has(wire::NFT_SET_INTERVAL),
         dynamic: has(wire::NFT_SET_EVAL),
+        counted,
         size,
         elements: Vec::new(),
     };
@@ -188,6 +191,12 @@ fn set(attributes: Attributes<'_>) -> Option<Described> {
         single_field: !has(wire::NFT_SET_CONCAT),
         count,
     })
+}
+
+/// An expression that is a counter.
+fn is_counter(expression: &Attribute<'_>) -> bool {
+    let name = expression.nested().find(wire::NFTA_EXPR_NAME);
+    name.and_then(|name| name.str()) == Some("counter")
 }
 
 pub(super) fn name_table(body: &mut Builder, table: TableId) {

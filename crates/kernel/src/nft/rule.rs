@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::ruleset::{ChainName, SetName};
+use super::ruleset::{ChainName, CounterName, SetName};
 
 /// A rule: statements from left to right, each of which may end it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +50,11 @@ pub enum Expr {
     DestinationPort,
     /// `ct original ip daddr`: the address the client asked for, whatever the packet has now.
     OriginalDestination,
+    /// `ct original proto-dst`: the port the client asked for. Only after
+    /// [`Statement::IsProtocol`], since `nft` otherwise does not know that it is a port.
+    OriginalPort,
+    /// `ct direction`: whether the packet is of the connection's client or an answer.
+    Direction,
     /// `numgen random mod MODULUS offset OFFSET`.
     Random {
         /// How many values there are.
@@ -98,6 +103,12 @@ pub enum Statement {
     NewConnection,
     /// `ct status dnat`: goes on if the connection's destination was translated.
     Translated,
+    /// `ct status ! confirmed`: goes on if the packet is the first of its connection.
+    Unconfirmed,
+    /// `meta l4proto tcp`: goes on if the packet is of the protocol with this number.
+    IsProtocol(u8),
+    /// `counter name "NAME"`: counts the packet.
+    Count(CounterName),
     /// `meta l4proto { tcp, udp, sctp }`: needed before a translation that gives a port.
     HasPorts,
     /// `meta mark & BITS != 0`.

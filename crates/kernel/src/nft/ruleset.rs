@@ -31,6 +31,8 @@ pub struct TableId {
 pub type ChainName = Arc<str>;
 /// The name of a set or map. The sets of a table are known when the program is written.
 pub type SetName = &'static str;
+/// The name of a counter. They too are known when the program is written.
+pub type CounterName = &'static str;
 
 /// A chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub enum Type {
     Port,
     /// What `numgen` gives: a 32-bit integer in the host's byte order.
     Number,
+    /// `ct_dir`: 0 for what the client of a connection sends, 1 for the answers.
+    Direction,
 }
 
 /// What a map holds.
@@ -115,6 +119,8 @@ pub struct Set {
     pub interval: bool,
     /// Elements are added by rules, and every one has a timeout.
     pub dynamic: bool,
+    /// Every element counts the packets whose lookup finds it.
+    pub counted: bool,
     /// The most elements it may hold, given for dynamic sets.
     pub size: Option<u32>,
     /// The expressions that the fields of a key come from, for `typeof`.
@@ -134,6 +140,7 @@ impl Set {
             data: None,
             interval: false,
             dynamic: false,
+            counted: false,
             size: None,
             typeof_key: None,
             typeof_data: None,
@@ -230,6 +237,13 @@ pub enum Op {
         chain: ChainName,
         /// The handle, as [`jumps`](super::socket::NftSocket::jumps) gives it.
         handle: u64,
+    },
+    /// Makes a counter, if it is not there yet. One that is there goes on counting.
+    AddCounter {
+        /// The counter's name.
+        name: CounterName,
+        /// Shown by `nft list`.
+        comment: &'static str,
     },
     /// Makes a set or map, if it is not there yet.
     AddSet(Set),

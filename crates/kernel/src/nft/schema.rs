@@ -50,6 +50,8 @@ pub enum Field {
     Port(u16),
     /// Of a [`Type::Number`].
     Number(u32),
+    /// Of a [`Type::Direction`].
+    Direction(u8),
 }
 
 /// The fields that `bytes` holds: `None` when it is not as long as these types are.
@@ -136,7 +138,7 @@ fn width(kind: Type, family: Family) -> usize {
     match (kind, family) {
         (Type::Address, Family::Ip) | (Type::Number, _) => 4,
         (Type::Address, Family::Ip6) => 16,
-        (Type::Protocol, _) => 1,
+        (Type::Protocol | Type::Direction, _) => 1,
         (Type::Port, _) => 2,
     }
 }
@@ -148,6 +150,7 @@ fn read(kind: Type, family: Family, field: &[u8]) -> Option<Field> {
         (Type::Protocol, _) => Field::Protocol(*field.first()?),
         (Type::Port, _) => Field::Port(u16::from_be_bytes(*field.first_chunk()?)),
         (Type::Number, _) => Field::Number(u32::from_ne_bytes(*field.first_chunk()?)),
+        (Type::Direction, _) => Field::Direction(*field.first()?),
     })
 }
 

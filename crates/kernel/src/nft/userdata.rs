@@ -8,9 +8,12 @@
 
 use super::rule::Expr;
 use super::ruleset::{DataType, Family, Set, Type};
-use super::wire::{NFT_CT_DST_IP, NFT_CT_DST_IP6, NFT_META_L4PROTO, NFT_NG_RANDOM};
+use super::wire::{
+    NFT_CT_DIRECTION, NFT_CT_DST_IP, NFT_CT_DST_IP6, NFT_CT_PROTO_DST, NFT_META_L4PROTO,
+    NFT_NG_RANDOM,
+};
 
-/// `NFTNL_UDATA_{TABLE,CHAIN,RULE,SET_ELEM}_COMMENT`.
+/// `NFTNL_UDATA_{TABLE,CHAIN,RULE,SET_ELEM,OBJ}_COMMENT`.
 pub(super) const COMMENT: u8 = 0;
 
 /// `NFTNL_UDATA_COMMENT_MAXLEN`, with the terminating NUL.
@@ -119,6 +122,8 @@ fn expression(family: Family, expr: Expr) -> Vec<u8> {
     // `enum proto_desc_id` and the numbers of the header fields in nft's proto.h.
     const TRANSPORT: u32 = 11;
     const TRANSPORT_DPORT: u32 = 2;
+    // `nft`'s dir of an expression that has none is -1.
+    const NO_DIRECTION: u32 = u32::MAX;
     let (ip, source, destination, original) = match family {
         Family::Ip => (12, 11, 12, NFT_CT_DST_IP),
         Family::Ip6 => (13, 8, 9, NFT_CT_DST_IP6),
@@ -129,6 +134,8 @@ fn expression(family: Family, expr: Expr) -> Vec<u8> {
         Expr::DestinationPort => (PAYLOAD, &[TRANSPORT, TRANSPORT_DPORT]),
         Expr::Protocol => (META, &[NFT_META_L4PROTO]),
         Expr::OriginalDestination => (CT, &[original, 0]),
+        Expr::OriginalPort => (CT, &[NFT_CT_PROTO_DST, 0]),
+        Expr::Direction => (CT, &[NFT_CT_DIRECTION, NO_DIRECTION]),
         Expr::Random { modulus, offset } => (NUMGEN, &[NFT_NG_RANDOM, modulus, offset]),
     };
     let mut data = Vec::new();

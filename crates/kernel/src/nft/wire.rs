@@ -54,6 +54,8 @@ pub(super) const NFT_MSG_GETSETELEM: u16 = message(13);
 pub(super) const NFT_MSG_DELSETELEM: u16 = message(14);
 pub(super) const NFT_MSG_NEWGEN: u16 = message(15);
 pub(super) const NFT_MSG_GETGEN: u16 = message(16);
+pub(super) const NFT_MSG_NEWOBJ: u16 = message(18);
+pub(super) const NFT_MSG_GETOBJ: u16 = message(19);
 
 /// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, `NFTA_SET_TABLE` and so on: the name
 /// of the table has the same number in every message.
@@ -87,6 +89,7 @@ pub(super) const NFTA_SET_DATA_LEN: u16 = 7;
 pub(super) const NFTA_SET_DESC: u16 = 9;
 pub(super) const NFTA_SET_ID: u16 = 10;
 pub(super) const NFTA_SET_USERDATA: u16 = 13;
+pub(super) const NFTA_SET_EXPR: u16 = 17;
 /// Since Linux 6.16.
 pub(super) const NFTA_SET_COUNT: u16 = 20;
 
@@ -115,6 +118,7 @@ pub(super) const NFTA_SET_ELEM_KEY: u16 = 1;
 pub(super) const NFTA_SET_ELEM_DATA: u16 = 2;
 pub(super) const NFTA_SET_ELEM_FLAGS: u16 = 3;
 pub(super) const NFTA_SET_ELEM_USERDATA: u16 = 6;
+pub(super) const NFTA_SET_ELEM_EXPR: u16 = 7;
 pub(super) const NFTA_SET_ELEM_KEY_END: u16 = 10;
 
 pub(super) const NFT_SET_ELEM_INTERVAL_END: u32 = 1;
@@ -195,13 +199,17 @@ pub(super) const NFTA_CT_DREG: u16 = 1;
 pub(super) const NFTA_CT_KEY: u16 = 2;
 pub(super) const NFTA_CT_DIRECTION: u16 = 3;
 pub(super) const NFT_CT_STATE: u32 = 0;
+pub(super) const NFT_CT_DIRECTION: u32 = 1;
 pub(super) const NFT_CT_STATUS: u32 = 2;
+pub(super) const NFT_CT_PROTO_DST: u32 = 12;
 pub(super) const NFT_CT_DST_IP: u32 = 20;
 pub(super) const NFT_CT_DST_IP6: u32 = 22;
 /// `IP_CT_DIR_ORIGINAL` (linux/netfilter/nf_conntrack_tuple_common.h).
 pub(super) const IP_CT_DIR_ORIGINAL: u8 = 0;
 /// `NF_CT_STATE_BIT(IP_CT_NEW)` (linux/netfilter/nf_conntrack_common.h).
 pub(super) const CT_STATE_NEW: u32 = 1 << 3;
+/// `IPS_CONFIRMED` (linux/netfilter/nf_conntrack_common.h).
+pub(super) const IPS_CONFIRMED: u32 = 1 << 3;
 /// `IPS_DST_NAT` (linux/netfilter/nf_conntrack_common.h).
 pub(super) const IPS_DST_NAT: u32 = 1 << 5;
 
@@ -237,5 +245,17 @@ pub(super) const NFT_REJECT_ICMP_UNREACH: u32 = 0;
 pub(super) const ICMP_PORT_UNREACH: u8 = 3;
 /// `ICMPV6_PORT_UNREACH` (linux/icmpv6.h).
 pub(super) const ICMPV6_PORT_UNREACH: u8 = 4;
+
+pub(super) const NFTA_OBJ_NAME: u16 = 2;
+pub(super) const NFTA_OBJ_TYPE: u16 = 3;
+pub(super) const NFTA_OBJ_DATA: u16 = 4;
+pub(super) const NFTA_OBJ_USERDATA: u16 = 8;
+pub(super) const NFT_OBJECT_COUNTER: u32 = 1;
+
+pub(super) const NFTA_OBJREF_IMM_TYPE: u16 = 1;
+pub(super) const NFTA_OBJREF_IMM_NAME: u16 = 2;
+
+pub(super) const NFTA_COUNTER_BYTES: u16 = 1;
+pub(super) const NFTA_COUNTER_PACKETS: u16 = 2;
 
 pub(super) const NFTA_GEN_ID: u16 = 1;

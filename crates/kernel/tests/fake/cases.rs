@@ -110,6 +110,11 @@ fn missing_things() -> Vec<Case> {
             rule("apart", [member("none")]),
             ENOENT,
         ),
+        refused(
+            "a rule with no such counter",
+            rule("apart", [Statement::Count("none")]),
+            ENOENT,
+        ),
         refused("a rule to no chain", rule("apart", [jump("none")]), ENOENT),
         refused(
             "a verdict to no chain",

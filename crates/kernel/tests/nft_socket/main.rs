@@ -10,6 +10,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use fairlead_kernel::netns::Netns;
+use fairlead_kernel::nft::counters::{CountedElement, CounterSocket, Counts, ReadCounters};
 use fairlead_kernel::nft::handle::{CommitError, Nft, ObservedTable, Refusal};
 use fairlead_kernel::nft::monitor::{NftMonitor, Touched};
 use fairlead_kernel::nft::ruleset::{
@@ -109,6 +110,100 @@ fn what_was_written_is_observed() {
         };
         assert_eq!(nft.observe(other).unwrap(), None);
     });
+}
+
+#[test]
+fn counters_are_read() {
+    in_namespace(|nft| {
+        run(
+            "nft -f -",
+            "table ip6 fairlead {
+                 counter refused { packets 3 bytes 120 }
+                 quota other { over 10 mbytes }
+                 set traffic {
+                     type ct_dir . ipv6_addr . inet_proto . inet_service
+                     counter
+                     elements = { reply . fd00::1 . tcp . 80 counter packets 5 bytes 5000000000 comment \"default/web\" }
+                 }
+                 set plain { type ipv6_addr; elements = { fd00::1 } }
+             }
+             table ip6 other {
+                 counter refused { packets 7 bytes 7 }
+             }",
+        );
+        let counts = |packets, bytes| Counts { packets, bytes };
+        let key = |family| {
+            let key = Bytes::new().direction(1).address(table::address(family, 1));
+            key.protocol(6).port(80)
+        };
+        assert_eq!(
+            counted(Family::Ip6, "traffic"),
+            [(
+                key(Family::Ip6),
+                Some("default/web".to_owned()),
+                counts(5, 5_000_000_000)
+            )]
+        );
+        assert_eq!(counted(Family::Ip6, "plain"), []);
+        assert_eq!(counted(Family::Ip6, "none"), []);
+        assert_eq!(named(Family::Ip6), [("refused".to_owned(), counts(3, 120))]);
+        assert_eq!(named(Family::Ip), []);
+
+        // What is there goes on counting, and what is new begins with nothing.
+        nft.commit(&[table::batch(Family::Ip)]).unwrap();
+        let traffic = |family| counted(family, "traffic");
+        assert_eq!(
+            traffic(Family::Ip),
+            [(
+                key(Family::Ip),
+                Some("default/web:http".to_owned()),
+                counts(0, 0)
+            )]
+        );
+        let again = Op::AddCounter {
+            name: "refused",
+            comment: "",
+        };
+        let ops = vec![again];
+        let table = TableId {
+            family: Family::Ip6,
+            name: "fairlead",
+        };
+        nft.commit(&[Batch { table, ops }]).unwrap();
+        assert_eq!(named(Family::Ip6), [("refused".to_owned(), counts(3, 120))]);
+    });
+}
+
+type Counted = (Bytes, Option<String>, Counts);
+
+fn counted(family: Family, set: &'static str) -> Vec<Counted> {
+    let mut found = Vec::new();
+    let table = TableId {
+        family,
+        name: "fairlead",
+    };
+    let mut take = |element: &CountedElement<'_>| {
+        found.push((
+            element.key,
+            element.comment.map(str::to_owned),
+            element.counts,
+        ));
+    };
+    let mut socket = CounterSocket::open().unwrap();
+    assert!(socket.elements(table, set, &mut take).unwrap());
+    found
+}
+
+fn named(family: Family) -> Vec<(String, Counts)> {
+    let mut found = Vec::new();
+    let table = TableId {
+        family,
+        name: "fairlead",
+    };
+    let mut socket = CounterSocket::open().unwrap();
+    let mut take = |name: &str, counts| found.push((name.to_owned(), counts));
+    socket.counters(table, &mut take).unwrap();
+    found
 }
 
 #[test]
@@ -457,6 +552,7 @@ fn written(batch: &Batch) -> ObservedTable {
                 foreign: false,
             }),
             Op::AddSet(set) => table.sets.push(ObservedSet {
+                counted: set.counted,
                 name: set.name.to_owned(),
                 key_len: schema::kernel_len(set.key, batch.table.family) as u32,
                 data_len: match &set.data {

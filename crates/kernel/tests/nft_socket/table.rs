@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use Expr::{DestinationAddress, DestinationPort, OriginalDestination, Protocol, SourceAddress};
+use Expr::{
+    DestinationAddress, DestinationPort, Direction, OriginalDestination, OriginalPort, Protocol,
+    SourceAddress,
+};
 use ipnet::IpNet;
 
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
@@ -25,6 +28,10 @@ pub(crate) fn batch(family: Family) -> Batch {
     let mut ops = vec![Op::AddTable {
         comment: "every statement",
     }];
+    ops.push(Op::AddCounter {
+        name: "refused",
+        comment: "by the rules",
+    });
     ops.extend(chains().into_iter().map(Op::AddChain));
     ops.extend(sets().into_iter().map(Op::AddSet));
     ops.extend(
@@ -165,6 +172,16 @@ fn sets() -> Vec<Set> {
             interval: true,
             ..set("port-ranges", &[Port])
         },
+        Set {
+            counted: true,
+            comment: Some("packets"),
+            ..set("traffic", &[Type::Direction, Address, Protocol, Port])
+        },
+        Set {
+            counted: true,
+            data: Some(DataType::Verdict),
+            ..set("refused-services", &[Address, Protocol, Port])
+        },
         set("protocols", &[Protocol]),
         set("ports", &[Port]),
         Set {
@@ -237,6 +254,26 @@ fn exact(family: Family) -> Vec<Named> {
             Element {
                 data: value(ip_value),
                 ..Element::new(service(family).number(0))
+            },
+        ),
+        (
+            "traffic",
+            Element {
+                comment: Some("default/web:http".into()),
+                ..Element::new(
+                    Bytes::new()
+                        .direction(1)
+                        .address(address(family, 1))
+                        .protocol(TCP)
+                        .port(80),
+                )
+            },
+        ),
+        (
+            "refused-services",
+            Element {
+                data: Some(Data::Verdict(Verdict::Drop)),
+                ..Element::new(service(family))
             },
         ),
         ("protocols", Element::new(Bytes::new().protocol(TCP))),
@@ -346,7 +383,23 @@ fn rules(family: Family) -> Vec<Line> {
             "filter-forward",
             vec![Statement::Translated, Statement::Goto("matches".into())],
         ),
-        rule("filter-output", vec![Statement::Reject]),
+        rule(
+            "filter-output",
+            vec![
+                Statement::Translated,
+                Statement::Unconfirmed,
+                Statement::IsProtocol(TCP),
+                Statement::InSet {
+                    key: vec![Direction, OriginalDestination, Protocol, OriginalPort],
+                    set: "traffic",
+                    negate: false,
+                },
+            ],
+        ),
+        rule(
+            "filter-output",
+            vec![Statement::Count("refused"), Statement::Reject],
+        ),
         rule("matches", vec![Statement::SetMark(0x4000)]),
         rule("matches", vec![Statement::Drop]),
         rule(

@@ -18,6 +18,10 @@ pub(crate) fn plain(family: Family) -> Batch {
     let mut ops = vec![Op::AddTable {
         comment: "made by a test",
     }];
+    ops.push(Op::AddCounter {
+        name: "refused",
+        comment: "what was refused",
+    });
     ops.extend(chains());
     ops.extend(plain_sets());
     ops.extend(plain_elements(family));
@@ -101,6 +105,19 @@ fn plain_sets() -> Vec<Op> {
         }),
         Op::AddSet(set("hairpin", &[Type::Address])),
         Op::AddSet(Set {
+            counted: true,
+            comment: Some("packets of connections"),
+            ..set(
+                "traffic",
+                &[Type::Direction, Type::Address, Type::Protocol, Type::Port],
+            )
+        }),
+        Op::AddSet(Set {
+            data: Some(DataType::Verdict),
+            counted: true,
+            ..set("refused-services", port)
+        }),
+        Op::AddSet(Set {
             data: Some(DataType::Fields(&[Type::Address])),
             size: Some(100),
             ..set("moved", &[Type::Address])
@@ -112,6 +129,10 @@ fn plain_elements(family: Family) -> Vec<Op> {
     let ip = |last| address(family, last);
     let key = |last| Bytes::new().address(ip(last));
     let guarded = |last| port_key(ip(1), TCP, 443).address(ip(last));
+    let traffic = |direction| {
+        let key = Bytes::new().direction(direction).address(ip(2));
+        key.protocol(TCP).port(80)
+    };
     vec![
         commented(
             element("services", port_key(ip(2), TCP, 80), Some(goto("lb-3"))),
@@ -142,6 +163,13 @@ fn plain_elements(family: Family) -> Vec<Op> {
             Bytes::new().port(32767),
         ),
         element("hairpin", key(9), None),
+        commented(element("traffic", traffic(0), None), "default/nginx:http"),
+        element("traffic", traffic(1), None),
+        element(
+            "refused-services",
+            port_key(ip(2), TCP, 80),
+            Some(Data::Verdict(Verdict::Drop)),
+        ),
         element("hairpin", key(8), None),
         element(
             "moved",
@@ -201,6 +229,16 @@ fn plain_rules(family: Family) -> Vec<Op> {
                 S::Return,
             ],
         ),
+        rule(
+            "early",
+            [
+                S::Translated,
+                S::Unconfirmed,
+                S::IsProtocol(UDP),
+                member(&TRAFFIC, "traffic", false),
+            ],
+        ),
+        rule("early", [S::Count("refused"), S::Drop]),
         rule("early", [S::NewConnection, S::Jump("mark_it".into())]),
         rule("early", [S::HasPorts, S::Goto("mark_it".into())]),
         rule(
@@ -337,6 +375,12 @@ const DESTINATION: [Expr; 3] = [
     Expr::DestinationAddress,
     Expr::Protocol,
     Expr::DestinationPort,
+];
+const TRAFFIC: [Expr; 4] = [
+    Expr::Direction,
+    Expr::OriginalDestination,
+    Expr::Protocol,
+    Expr::OriginalPort,
 ];
 const CLIENT: [Expr; 4] = [
     Expr::SourceAddress,

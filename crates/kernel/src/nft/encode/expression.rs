@@ -56,7 +56,11 @@ impl Code<'_> {
             Expr::SourceAddress | Expr::DestinationAddress | Expr::OriginalDestination => {
                 self.address_length() / 4
             }
-            Expr::Protocol | Expr::DestinationPort | Expr::Random { .. } => 1,
+            Expr::Protocol
+            | Expr::DestinationPort
+            | Expr::OriginalPort
+            | Expr::Direction
+            | Expr::Random { .. } => 1,
         }
     }
 
@@ -75,12 +79,10 @@ impl Code<'_> {
                     Family::Ip => wire::NFT_CT_DST_IP,
                     Family::Ip6 => wire::NFT_CT_DST_IP6,
                 };
-                self.expression("ct", |ct| {
-                    ct.be32(wire::NFTA_CT_DREG, register.number());
-                    ct.be32(wire::NFTA_CT_KEY, key);
-                    ct.u8(wire::NFTA_CT_DIRECTION, wire::IP_CT_DIR_ORIGINAL);
-                });
+                self.load_original(key, register);
             }
+            Expr::OriginalPort => self.load_original(wire::NFT_CT_PROTO_DST, register),
+            Expr::Direction => self.load_connection(wire::NFT_CT_DIRECTION, register),
             Expr::Random { modulus, offset } => self.expression("numgen", |numgen| {
                 numgen.be32(wire::NFTA_NG_DREG, register.number());
                 numgen.be32(wire::NFTA_NG_MODULUS, modulus);
@@ -88,6 +90,23 @@ impl Code<'_> {
                 numgen.be32(wire::NFTA_NG_OFFSET, offset);
             }),
         }
+    }
+
+    /// Loads something of the packet's connection.
+    pub(super) fn load_connection(&mut self, key: u32, register: Register) {
+        self.expression("ct", |ct| {
+            ct.be32(wire::NFTA_CT_DREG, register.number());
+            ct.be32(wire::NFTA_CT_KEY, key);
+        });
+    }
+
+    /// Loads something of what the connection's first packet looked like when it came.
+    fn load_original(&mut self, key: u32, register: Register) {
+        self.expression("ct", |ct| {
+            ct.be32(wire::NFTA_CT_DREG, register.number());
+            ct.be32(wire::NFTA_CT_KEY, key);
+            ct.u8(wire::NFTA_CT_DIRECTION, wire::IP_CT_DIR_ORIGINAL);
+        });
     }
 
     pub(super) fn address_length(&self) -> u32 {

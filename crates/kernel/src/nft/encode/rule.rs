@@ -57,6 +57,19 @@ impl Code<'_> {
             Statement::IsLocal(address) => self.is_local(*address),
             Statement::NewConnection => self.connection(wire::NFT_CT_STATE, wire::CT_STATE_NEW),
             Statement::Translated => self.connection(wire::NFT_CT_STATUS, wire::IPS_DST_NAT),
+            Statement::Unconfirmed => {
+                self.load_connection(wire::NFT_CT_STATUS, FIRST);
+                self.bitwise(&wire::IPS_CONFIRMED.to_ne_bytes(), &[0; 4]);
+                self.compare(&[0; 4], false);
+            }
+            Statement::IsProtocol(number) => {
+                self.load(&[Expr::Protocol], FIRST);
+                self.compare(&[*number], false);
+            }
+            Statement::Count(counter) => self.expression("objref", |objref| {
+                objref.be32(wire::NFTA_OBJREF_IMM_TYPE, wire::NFT_OBJECT_COUNTER);
+                objref.string(wire::NFTA_OBJREF_IMM_NAME, counter);
+            }),
             Statement::HasPorts => {
                 self.load(&[Expr::Protocol], FIRST);
                 self.lookup_anonymous();
@@ -120,10 +133,7 @@ impl Code<'_> {
 
     /// Goes on if the connection's state or status has one of the bits.
     fn connection(&mut self, key: u32, bits: u32) {
-        self.expression("ct", |ct| {
-            ct.be32(wire::NFTA_CT_DREG, Register::FIRST.number());
-            ct.be32(wire::NFTA_CT_KEY, key);
-        });
+        self.load_connection(key, Register::FIRST);
         self.any_bit(bits);
     }
 

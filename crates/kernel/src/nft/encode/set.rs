@@ -23,6 +23,9 @@ impl OpWriter<'_> {
             data_type(body, family, set.data.as_ref());
             body.be32(wire::NFTA_SET_ID, id);
             description(body, family, set);
+            if set.counted {
+                body.nest(wire::NFTA_SET_EXPR, counter);
+            }
             body.bytes(wire::NFTA_SET_USERDATA, &userdata::set(family, set));
         });
     }
@@ -60,6 +63,18 @@ impl OpWriter<'_> {
         });
         id
     }
+}
+
+/// A counter for every element, which begins at nothing.
+fn counter(expression: &mut Builder) {
+    expression.string(wire::NFTA_EXPR_NAME, "counter");
+    expression.nest(wire::NFTA_EXPR_DATA, zero);
+}
+
+/// What a counter that has counted nothing yet holds.
+pub(super) fn zero(counter: &mut Builder) {
+    counter.be64(wire::NFTA_COUNTER_BYTES, 0);
+    counter.be64(wire::NFTA_COUNTER_PACKETS, 0);
 }
 
 fn flags(set: &Set) -> u32 {
@@ -122,6 +137,7 @@ fn type_number(family: Family, fields: &[Type]) -> u32 {
             (Type::Address, Family::Ip6) => 8,
             (Type::Protocol, _) => 12,
             (Type::Port, _) => 13,
+            (Type::Direction, _) => 27,
         };
         number << 6 | field
     })

@@ -6,6 +6,7 @@
 //! a range that is put around another up to the same end, and the removal of a part of a range
 //! in a concatenation, which removes all of it.
 
+mod counting;
 mod rules;
 mod set;
 mod table;

@@ -22,6 +22,7 @@ fn check_statement(table: &Table, statement: &Statement) -> Result<(), i32> {
     let set = |name: &str| table.sets.get(name).ok_or(libc::ENOENT);
     match statement {
         Statement::Jump(chain) | Statement::Goto(chain) => table.may_go_to(chain),
+        Statement::Count(counter) => table.has_counter(counter),
         Statement::InSet { key, set: name, .. } => has_key(set(name)?, key),
         Statement::VerdictMap { key, map } => {
             has_key(set(map)?, key)?;
@@ -67,7 +68,8 @@ fn type_of(expr: Expr) -> Type {
     match expr {
         Expr::SourceAddress | Expr::DestinationAddress | Expr::OriginalDestination => Type::Address,
         Expr::Protocol => Type::Protocol,
-        Expr::DestinationPort => Type::Port,
+        Expr::DestinationPort | Expr::OriginalPort => Type::Port,
+        Expr::Direction => Type::Direction,
         Expr::Random { .. } => Type::Number,
     }
 }

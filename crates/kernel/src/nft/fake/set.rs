@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::counters::{CountedElement, Counts};
 use super::super::handle::ObservedSet;
 use super::super::ruleset::{Bytes, Data, DataType, Element, Family, Set, Verdict};
 use super::super::schema::{kernel_len, padded_len};
@@ -12,17 +13,24 @@ pub(super) struct FilledSet {
     pub(super) set: Set,
     /// By their keys; of ranges, by their first keys, no two of which are the same.
     pub(super) elements: BTreeMap<Bytes, Element>,
+    /// What elements have counted, if anything.
+    counts: BTreeMap<Bytes, Counts>,
 }
 
 impl FilledSet {
     pub(super) fn new(set: Set) -> Self {
-        let elements = BTreeMap::new();
-        FilledSet { set, elements }
+        let (elements, counts) = (BTreeMap::new(), BTreeMap::new());
+        FilledSet {
+            set,
+            elements,
+            counts,
+        }
     }
 
     /// A set that is there may get another size and comment, but nothing else.
     pub(super) fn define_again(&mut self, new: &Set) -> Result<(), i32> {
-        let kind = |set: &Set| (set.key, set.data.clone(), set.interval, set.dynamic);
+        let data = |set: &Set| set.data.clone();
+        let kind = |set: &Set| (set.key, data(set), set.interval, set.dynamic, set.counted);
         if kind(&self.set) != kind(new) {
             return Err(libc::EEXIST);
         }
@@ -137,7 +145,36 @@ impl FilledSet {
             return Err(libc::ENOENT);
         }
         self.elements.remove(&one.key);
+        self.counts.remove(&one.key);
         Ok(())
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.elements.clear();
+        self.counts.clear();
+    }
+
+    /// A packet's lookup found the element.
+    pub(super) fn count(&mut self, key: &Bytes, bytes: u64) -> Result<(), i32> {
+        if !self.set.counted {
+            return Err(libc::EOPNOTSUPP);
+        }
+        self.elements.get(key).ok_or(libc::ENOENT)?;
+        let counts = self.counts.entry(*key).or_default();
+        counts.packets += 1;
+        counts.bytes += bytes;
+        Ok(())
+    }
+
+    /// The elements with what they counted; none where they do not.
+    pub(super) fn counted(&self) -> impl Iterator<Item = CountedElement<'_>> {
+        let elements = self.set.counted.then_some(&self.elements);
+        let elements = elements.into_iter().flat_map(BTreeMap::values);
+        elements.map(|element| CountedElement {
+            key: element.key,
+            comment: element.comment.as_deref().map(comment_text),
+            counts: self.counts.get(&element.key).copied().unwrap_or_default(),
+        })
     }
 
     pub(super) fn observed(&self, family: Family) -> ObservedSet {
@@ -158,6 +195,7 @@ impl FilledSet {
             verdict_map: set.data == Some(DataType::Verdict),
             interval: set.interval,
             dynamic: set.dynamic,
+            counted: set.counted,
             size: set.size,
             elements,
         }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::super::counters::Counts;
 use super::super::handle::{ObservedChain, ObservedTable};
 use super::super::rule::Rule;
 use super::super::ruleset::{
-    BaseHook, Batch, Chain, ChainKind, ChainName, Element, Hook, Op, Set, SetName, TableId,
+    BaseHook, Batch, Bytes, Chain, ChainKind, ChainName, CounterName, Element, Hook, Op, Set,
+    SetName, TableId,
 };
 use super::super::userdata::comment_text;
 use super::rules;
@@ -15,8 +17,15 @@ use super::set::{FilledSet, target};
 pub(super) struct Table {
     id: TableId,
     comment: &'static str,
+    pub(super) counters: BTreeMap<CounterName, Counter>,
     pub(super) chains: BTreeMap<ChainName, FilledChain>,
     pub(super) sets: BTreeMap<SetName, FilledSet>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Counter {
+    comment: &'static str,
+    pub(super) counts: Counts,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +39,7 @@ impl Table {
         Table {
             id,
             comment,
+            counters: BTreeMap::new(),
             chains: BTreeMap::new(),
             sets: BTreeMap::new(),
         }
@@ -57,10 +67,16 @@ impl Table {
                 self.chain_mut(chain)?.rules.push(rule.clone());
                 Ok(())
             }
+            Op::AddCounter { name, comment } => {
+                let counts = Counts::default();
+                let counter = Counter { comment, counts };
+                self.counters.entry(name).or_insert(counter);
+                Ok(())
+            }
             Op::AddSet(set) => self.add_set(set),
             Op::DeleteSet(name) => self.delete_set(name),
             Op::FlushSet(name) => {
-                self.set_mut(name)?.elements.clear();
+                self.set_mut(name)?.flush();
                 Ok(())
             }
         }
@@ -154,6 +170,23 @@ impl Table {
         }
     }
 
+    /// Whether a rule may use this counter.
+    pub(super) fn has_counter(&self, name: &str) -> Result<(), i32> {
+        let counter = self.counters.get(name);
+        counter.map(drop).ok_or(libc::ENOENT)
+    }
+
+    pub(super) fn count_element(&mut self, set: &str, key: &Bytes, bytes: u64) -> Result<(), i32> {
+        self.set_mut(set)?.count(key, bytes)
+    }
+
+    pub(super) fn count(&mut self, counter: &str, bytes: u64) -> Result<(), i32> {
+        let counter = self.counters.get_mut(counter).ok_or(libc::ENOENT)?;
+        counter.counts.packets += 1;
+        counter.counts.bytes += bytes;
+        Ok(())
+    }
+
     pub(super) fn learn(&mut self, set: &str, element: Element) -> Result<(), i32> {
         let family = self.id.family;
         self.set_mut(set)?.learn(family, element)
@@ -219,6 +252,11 @@ impl Table {
     pub(super) fn batch(&self) -> Batch {
         let comment = self.comment;
         let mut ops = vec![Op::AddTable { comment }];
+        let counters = self.counters.iter();
+        ops.extend(counters.map(|(name, counter)| Op::AddCounter {
+            name,
+            comment: counter.comment,
+        }));
         ops.extend(
             self.chains
                 .values()

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::contents::{Contents, FilledChain};
 use super::rule::Rule;
-use super::ruleset::{Batch, Chain, TableId};
+use super::ruleset::{Batch, Chain, CounterName, TableId};
 use super::text;
 
 /// The tables that batches build, as commands that build them: [`text::script`] in JSON.
@@ -34,7 +34,9 @@ fn objects<'a>(
 ) -> impl Iterator<Item = Value> + use<'a> {
     let chains = contents.chains.iter();
     let rules = contents.chains.iter();
+    let counters = contents.counters.iter();
     std::iter::once(self::table(table, contents.comment))
+        .chain(counters.map(move |one| counter(table, *one)))
         .chain(chains.map(move |filled| chain(table, filled.chain)))
         .chain(contents.sets.iter().map(move |set| set::set(table, set)))
         .chain(rules.flat_map(move |filled| chain_rules(table, filled)))
@@ -44,6 +46,17 @@ fn table(table: TableId, comment: &str) -> Value {
     let family = text::family(table.family);
     let object = json!({"family": family, "name": table.name});
     json!({"table": commented(object, Some(comment))})
+}
+
+fn counter(table: TableId, (name, comment): (CounterName, &str)) -> Value {
+    let object = json!({
+        "family": text::family(table.family),
+        "table": table.name,
+        "name": name,
+        "packets": 0,
+        "bytes": 0,
+    });
+    json!({"counter": commented(object, Some(comment))})
 }
 
 fn chain(table: TableId, chain: &Chain) -> Value {

@@ -45,6 +45,14 @@ fn statement(family: Family, statement: &Statement) -> Value {
         }
         Statement::NewConnection => has_flag("state", "new"),
         Statement::Translated => has_flag("status", "dnat"),
+        Statement::Unconfirmed => {
+            json!({"match": {"op": "!", "left": ct("status"), "right": "confirmed"}})
+        }
+        Statement::IsProtocol(number) => {
+            let protocol = text::protocol(*number).map_or_else(|| (*number).into(), Value::from);
+            compare(&meta("l4proto"), false, &protocol)
+        }
+        Statement::Count(counter) => json!({"counter": counter}),
         Statement::HasPorts => {
             let protocols = json!({"set": ["tcp", "udp", "sctp"]});
             compare(&meta("l4proto"), false, &protocols)
@@ -97,7 +105,11 @@ fn compare(left: &Value, negate: bool, right: &Value) -> Value {
 }
 
 fn has_flag(key: &str, flag: &str) -> Value {
-    json!({"match": {"op": "in", "left": {"ct": {"key": key}}, "right": flag}})
+    json!({"match": {"op": "in", "left": ct(key), "right": flag}})
+}
+
+fn ct(key: &str) -> Value {
+    json!({"ct": {"key": key}})
 }
 
 fn mangle(what: &Value, value: &Value) -> Value {
@@ -128,6 +140,8 @@ fn expr(family: Family, expr: Expr) -> Value {
         Expr::OriginalDestination => {
             json!({"ct": {"key": format!("{ip} daddr"), "dir": "original"}})
         }
+        Expr::OriginalPort => json!({"ct": {"key": "proto-dst", "dir": "original"}}),
+        Expr::Direction => ct("direction"),
         Expr::Random { modulus, offset } => {
             json!({"numgen": {"mode": "random", "mod": modulus, "offset": offset}})
         }

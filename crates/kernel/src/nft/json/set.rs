@@ -23,6 +23,9 @@ pub(super) fn set(table: TableId, filled: &FilledSet<'_>) -> Value {
     if let Some(data) = &set.data {
         object["map"] = data_type(table.family, data).into();
     }
+    if set.counted {
+        object["stmt"] = json!([{"counter": null}]);
+    }
     if let Some(size) = set.size {
         object["size"] = size.into();
     }
@@ -62,8 +65,12 @@ fn data_type(family: Family, data: &DataType) -> String {
 
 fn element(family: Family, set: &Set, element: &Element) -> Value {
     let mut key = key(family, set, element);
-    if let Some(comment) = &element.comment {
-        key = json!({"elem": commented(json!({"val": key}), Some(comment))});
+    if element.comment.is_some() || set.counted {
+        let mut described = commented(json!({"val": key}), element.comment.as_deref());
+        if set.counted {
+            described["counter"] = json!({"packets": 0, "bytes": 0});
+        }
+        key = json!({"elem": described});
     }
     match &element.data {
         None => key,
@@ -116,6 +123,9 @@ fn field(field: Field) -> Value {
         }
         Field::Port(port) => port.into(),
         Field::Number(number) => number.into(),
+        Field::Direction(number) => {
+            text::direction(number).map_or_else(|| number.into(), Value::from)
+        }
     }
 }
 

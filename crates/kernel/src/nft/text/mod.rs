@@ -15,10 +15,12 @@ pub use rule::rule;
 
 // The words that JSON has in common with the grammar.
 pub(super) use rule::{address_field, interface_pattern};
-pub(super) use set::{flags, protocol, type_name, types};
+pub(super) use set::{direction, flags, protocol, type_name, types};
 
 use super::contents::{Contents, FilledChain, FilledSet};
-use super::ruleset::{BaseHook, Batch, Chain, ChainKind, Element, Family, Hook, Op, Set};
+use super::ruleset::{
+    BaseHook, Batch, Chain, ChainKind, CounterName, Element, Family, Hook, Op, Set,
+};
 use super::schema::Schema;
 use super::userdata::comment_text;
 
@@ -32,6 +34,7 @@ pub fn script(batch: &Batch) -> String {
     };
     let table = batch.table;
     let mut blocks: Vec<String> = Vec::new();
+    blocks.extend(contents.counters.iter().map(|one| counter_block(*one)));
     blocks.extend(contents.sets.iter().map(|set| set_block(table.family, set)));
     let chains = contents.chains.iter();
     blocks.extend(chains.map(|chain| chain_block(table.family, chain)));
@@ -52,6 +55,13 @@ fn block(head: &str, lines: &[String]) -> String {
     let lines = lines.iter().filter(|line| !line.is_empty());
     let lines = lines.flat_map(|line| ["\t\t", line, "\n"]);
     format!("\t{head} {{\n{}\t}}\n", lines.collect::<String>())
+}
+
+fn counter_block((name, comment): (CounterName, &str)) -> String {
+    block(
+        &format!("counter {name}"),
+        &[self::comment(Some(comment)), "packets 0 bytes 0".to_owned()],
+    )
 }
 
 fn set_block(family: Family, filled: &FilledSet<'_>) -> String {
@@ -98,6 +108,10 @@ pub(super) fn op_of(schema: &Schema<'_>, op: &Op, element: Option<usize>) -> Str
         Op::AddRule { chain, rule } => {
             format!("add rule {table} {chain} {}", self::rule(family, rule))
         }
+        Op::AddCounter { name, comment } => with_body(
+            format!("add counter {table} {name}"),
+            &[self::comment(Some(comment))],
+        ),
         Op::AddSet(set) => with_body(
             format!("add {} {table} {}", kind(set), set.name),
             &set::definition(family, set),

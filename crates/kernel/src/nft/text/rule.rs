@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::super::rule::{Expr, Rule, Statement};
 use super::super::ruleset::Family;
+use super::set::protocol_text;
 use super::{comment, family as ip, quoted};
 
 /// A rule as `nft list` prints it.
@@ -44,6 +45,9 @@ fn statement(family: Family, statement: &Statement) -> String {
         Statement::IsLocal(address) => format!("fib {} type local", address_field(*address)),
         Statement::NewConnection => "ct state new".to_owned(),
         Statement::Translated => "ct status dnat".to_owned(),
+        Statement::Unconfirmed => "ct status ! confirmed".to_owned(),
+        Statement::IsProtocol(number) => format!("meta l4proto {}", protocol_text(*number)),
+        Statement::Count(counter) => format!("counter name {}", quoted(counter)),
         Statement::HasPorts => "meta l4proto { tcp, udp, sctp }".to_owned(),
         Statement::HasMark(bits) => format!("meta mark & {bits:#010x} != 0x00000000"),
         Statement::SetMark(bits) => format!("meta mark set meta mark | {bits:#010x}"),
@@ -96,6 +100,8 @@ fn expr(family: Family, expr: Expr) -> String {
         Expr::Protocol => "meta l4proto".to_owned(),
         Expr::DestinationPort => "th dport".to_owned(),
         Expr::OriginalDestination => format!("ct original {ip} daddr"),
+        Expr::OriginalPort => "ct original proto-dst".to_owned(),
+        Expr::Direction => "ct direction".to_owned(),
         Expr::Random { modulus, offset: 0 } => format!("numgen random mod {modulus}"),
         Expr::Random { modulus, offset } => {
             format!("numgen random mod {modulus} offset {offset}")

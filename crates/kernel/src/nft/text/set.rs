@@ -10,6 +10,7 @@ pub(super) fn definition(family: Family, set: &Set) -> Vec<String> {
     let flags: Vec<&str> = flags(set).collect();
     vec![
         type_line(family, set),
+        counted(set.counted).to_owned(),
         set.size
             .map_or_else(String::new, |size| format!("size {size}")),
         if flags.is_empty() {
@@ -19,6 +20,19 @@ pub(super) fn definition(family: Family, set: &Set) -> Vec<String> {
         },
         comment(set.comment),
     ]
+}
+
+fn counted(counted: bool) -> &'static str {
+    if counted { "counter" } else { "" }
+}
+
+/// What a new element has counted.
+fn counts(set: Option<&Set>) -> &'static str {
+    if set.is_some_and(|set| set.counted) {
+        "counter packets 0 bytes 0"
+    } else {
+        ""
+    }
 }
 
 /// The words for a set's flags.
@@ -71,6 +85,7 @@ pub(in super::super) fn type_name(family: Family, kind: Type) -> &'static str {
         (Type::Protocol, _) => "inet_proto",
         (Type::Port, _) => "inet_service",
         (Type::Number, _) => "integer",
+        (Type::Direction, _) => "ct_dir",
     }
 }
 
@@ -93,6 +108,7 @@ pub(super) fn keys(family: Family, set: Option<&Set>, elements: &[Element]) -> S
 pub(super) fn element(family: Family, set: Option<&Set>, element: &Element) -> String {
     let mut words = vec![
         key(family, set, &element.key, element.key_end.as_deref()),
+        counts(set).to_owned(),
         comment(element.comment.as_deref()),
     ];
     match &element.data {
@@ -146,12 +162,18 @@ fn span(span: Span) -> String {
 fn field(field: Field) -> String {
     match field {
         Field::Address(address) => address.to_string(),
-        Field::Protocol(number) => {
-            protocol(number).map_or_else(|| number.to_string(), ToOwned::to_owned)
-        }
+        Field::Protocol(number) => protocol_text(number),
         Field::Port(port) => port.to_string(),
         Field::Number(number) => number.to_string(),
+        Field::Direction(number) => {
+            direction(number).map_or_else(|| number.to_string(), ToOwned::to_owned)
+        }
     }
+}
+
+/// A protocol's name, or else its number.
+pub(super) fn protocol_text(number: u8) -> String {
+    protocol(number).map_or_else(|| number.to_string(), ToOwned::to_owned)
 }
 
 /// The names of the protocols that a Service can have. `nft` knows many more, from the
@@ -161,6 +183,15 @@ pub(in super::super) fn protocol(number: u8) -> Option<&'static str> {
         libc::IPPROTO_TCP => Some("tcp"),
         libc::IPPROTO_UDP => Some("udp"),
         libc::IPPROTO_SCTP => Some("sctp"),
+        _ => None,
+    }
+}
+
+/// The words for the directions of a connection.
+pub(in super::super) fn direction(number: u8) -> Option<&'static str> {
+    match number {
+        0 => Some("original"),
+        1 => Some("reply"),
         _ => None,
     }
 }
