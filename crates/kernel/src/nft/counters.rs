@@ -142,7 +142,7 @@ fn element(attributes: Attributes<'_>) -> Option<CountedElement<'_>> {
             wire::NFTA_SET_ELEM_USERDATA => comment = userdata::read_comment(attribute.payload),
             wire::NFTA_SET_ELEM_EXPR => {
                 let data = attribute.nested().find(wire::NFTA_EXPR_DATA);
-                counts = data.and_then(|data| read_counts(data.nested()));
+                counts = data.as_ref().and_then(read_counts);
             }
             _ => {}
         }
@@ -158,11 +158,11 @@ fn counter<'a>(message: &Message<'a>) -> Option<(&'a str, Counts)> {
     let attributes = message.attributes(wire::HEADER);
     let name = attributes.clone().find(wire::NFTA_OBJ_NAME)?.str()?;
     let data = attributes.find(wire::NFTA_OBJ_DATA)?;
-    Some((name, read_counts(data.nested())?))
+    Some((name, read_counts(&data)?))
 }
 
-fn read_counts(attributes: Attributes<'_>) -> Option<Counts> {
-    let number = |kind| attributes.clone().find(kind)?.be64();
+fn read_counts(data: &Attribute<'_>) -> Option<Counts> {
+    let number = |kind| data.nested().find(kind)?.be64();
     Some(Counts {
         packets: number(wire::NFTA_COUNTER_PACKETS)?,
         bytes: number(wire::NFTA_COUNTER_BYTES)?,

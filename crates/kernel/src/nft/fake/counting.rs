@@ -4,6 +4,7 @@ use super::super::counters::{CountedElement, Counts, ReadCounters};
 use super::super::handle::CallError;
 use super::super::ruleset::{Bytes, SetName, TableId};
 use super::FakeNft;
+use super::set::FilledSet;
 
 impl FakeNft {
     /// What a packet does whose lookup finds an element that counts. The errno when it cannot:
@@ -37,7 +38,7 @@ impl ReadCounters for FakeNft {
             .tables
             .get(&table)
             .and_then(|table| table.sets.get(set));
-        let elements = set.into_iter().flat_map(|set| set.counted());
+        let elements = set.into_iter().flat_map(FilledSet::counted);
         elements.for_each(|element| take(&element));
         Ok(true)
     }
