@@ -23,6 +23,9 @@ pub struct Settings {
     pub node_port_addresses: NodePortAddresses,
     /// The node's address where it is not the Node object's first (`--bind-address`).
     pub node_ip: Option<IpAddr>,
+    /// Count the packets of connections to Services (`--traffic-counters`). Connections and
+    /// refused packets are always counted.
+    pub traffic_counters: bool,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             masquerade_mark: 1 << 14,
             node_port_addresses: NodePortAddresses::primary(),
             node_ip: None,
+            traffic_counters: true,
         }
     }
 }

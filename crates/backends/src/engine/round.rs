@@ -148,6 +148,7 @@ impl<'a> Round<'a> {
         services: impl Iterator<Item = &'s ObjectName>,
         before: impl Fn(&ObjectName, &Routes, Family) -> Vec<Target>,
     ) -> Vec<(ObjectName, Group)> {
+        let count_traffic = self.model.settings().traffic_counters;
         let mut groups = Vec::new();
         for service in services {
             let mut group = Vec::new();
@@ -158,7 +159,8 @@ impl<'a> Round<'a> {
             let mut unserved = UnservedPorts::default();
             for (family, routes) in routes {
                 if self.families.contains(&family) {
-                    group.push(render(&routes, family, &before(service, &routes, family)));
+                    let before = before(service, &routes, family);
+                    group.push(render(&routes, family, &before, count_traffic));
                     unserved.count(family, routes.unserved);
                     self.note_contested(&routes);
                 }
@@ -218,6 +220,7 @@ impl<'a> Round<'a> {
             detector: settings.detector(*family, node),
             node_ports: settings.node_port_addresses.scope(*family, node, self.host),
             service_cidrs: self.model.service_cidrs(*family),
+            count_traffic: settings.traffic_counters,
         };
         self.families.iter().map(frame).collect()
     }

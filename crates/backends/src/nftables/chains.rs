@@ -10,6 +10,7 @@ use std::time::Duration;
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::{ChainName, SetName};
 
+use super::counting::Reason;
 use super::frame::Frame;
 use super::schema::{AFFINITY, BY_ADDRESS, BY_NODEPORT, Maps, key};
 
@@ -222,10 +223,11 @@ fn outside(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
         Statement::Return,
     ])
     .comment("this node may go anywhere, masqueraded");
-    let rest = chain
-        .next()
-        .map_or(Statement::Drop, |next| Statement::Goto(next.name()));
-    pods.into_iter().chain([node, Rule::new([rest])]).collect()
+    let rest = chain.next().map_or_else(
+        || Rule::new([Reason::NoLocalEndpoint.count(), Statement::Drop]),
+        |next| Rule::new([Statement::Goto(next.name())]),
+    );
+    pods.into_iter().chain([node, rest]).collect()
 }
 
 fn dnat(key: Vec<Expr>, map: SetName) -> Statement {

@@ -11,6 +11,7 @@ use fairlead_kernel::nft::ruleset::{Batch, Chain, ChainName, Element, Op, SetNam
 
 use super::chains::DispatchChain;
 use super::changes::{ElementChanges, Wanted};
+use super::counting;
 use super::frame::Frame;
 use super::observe::{Finding, Found};
 use super::rows::rows;
@@ -212,6 +213,7 @@ impl Installed {
         let mut ops = vec![Op::AddTable {
             comment: TABLE_COMMENT,
         }];
+        ops.extend(counting::counters());
         ops.extend(schema::sets().into_iter().map(Op::AddSet));
         ops.extend(self.changed_chains(family, draft));
         draft.elements.reconcile(family, found.elements);

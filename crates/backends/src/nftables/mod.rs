@@ -10,6 +10,7 @@
 
 mod chains;
 mod changes;
+mod counting;
 mod frame;
 mod installed;
 mod layout;
@@ -20,6 +21,7 @@ mod schema;
 mod slots;
 mod state;
 
+pub use counting::{Direction, Reason};
 pub use frame::Frame;
 pub use installed::{Changes, Installed};
 pub use observe::{Elements, Finding, Found, understand};

@@ -107,5 +107,6 @@ fn fits(family: Family, ours: &[Set], observed: &ObservedSet) -> bool {
         && observed.verdict_map == (ours.data == Some(DataType::Verdict))
         && observed.interval == ours.interval
         && observed.dynamic == ours.dynamic
+        && observed.counted == ours.counted
         && observed.size == ours.size
 }

@@ -8,11 +8,12 @@ use super::layout::Layout;
 use super::state::{DestinationState, PortState, Refused};
 
 /// Renders the routes of a service port. `before` is how its endpoints sat in their slots, if
-/// they did.
+/// they did; `count_traffic`, whether the packets of its connections are counted.
 pub fn render(
     routes: &Routes,
     family: fairlead_core::address::Family,
     before: &[Target],
+    count_traffic: bool,
 ) -> PortState {
     let layout = Layout::arrange(&routes.cluster, &routes.local, before);
     let destination = |route| render_destination(route, routes.affinity_seconds, &layout);
@@ -22,6 +23,7 @@ pub fn render(
         destinations: routes.routes.iter().map(destination).collect(),
         hairpin: routes.hairpin.clone(),
         layout,
+        count_traffic,
     }
 }
 

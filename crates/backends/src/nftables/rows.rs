@@ -11,7 +11,8 @@ use fairlead_core::route::Target;
 use fairlead_kernel::nft::ruleset::{self, Bytes, Data, Element, SetName, Value, Verdict};
 
 use super::chains::{DispatchChain, Sticky};
-use super::frame::REJECT;
+use super::counting::Direction;
+use super::frame::{DROP, REJECT};
 use super::schema::{
     BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, Maps, RESTRICTED, SOURCE_RANGES,
 };
@@ -39,6 +40,7 @@ pub(super) fn rows(port: &PortState, take: &mut impl FnMut(SetName, Element)) {
         destination.membership();
         destination.verdicts();
         destination.endpoints();
+        destination.counters();
     }
 }
 
@@ -77,7 +79,9 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
             Some(Refused::Reject) => {
                 self.verdict(self.maps().no_endpoint, Verdict::Goto(REJECT.into()));
             }
-            Some(Refused::Drop) => self.verdict(self.maps().no_endpoint, Verdict::Drop),
+            Some(Refused::Drop) => {
+                self.verdict(self.maps().no_endpoint, Verdict::Goto(DROP.into()));
+            }
             None => {}
         }
     }
@@ -127,6 +131,17 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
                 self.state.destination,
             );
             self.give(map, valued(key, value(target)));
+        }
+    }
+
+    /// What counts, whatever becomes of the endpoints.
+    fn counters(&mut self) {
+        self.give(self.maps().connections, self.named(self.key(), None));
+        let directions = Direction::BOTH.into_iter();
+        for direction in directions.filter(|_| self.port.count_traffic) {
+            let key = Bytes::new().direction(direction.number());
+            let key = append(key, self.state.destination);
+            self.give(self.maps().traffic, self.named(key, None));
         }
     }
 

@@ -8,6 +8,8 @@ use fairlead_core::address::Family;
 use fairlead_kernel::nft::rule::{Concat, Expr};
 use fairlead_kernel::nft::ruleset::{self, DataType, Set, SetName, TableId, Type};
 
+use super::counting;
+
 use Expr::{
     DestinationAddress as Daddr, DestinationPort as Dport, OriginalDestination, Protocol as Proto,
     SourceAddress as Saddr,
@@ -18,7 +20,7 @@ use Type::{Address, Number, Port, Protocol};
 pub(super) const TABLE: &str = "fairlead";
 /// The comment of our tables. A table with another one was made by another version with another
 /// layout and is replaced as a whole.
-pub(super) const TABLE_COMMENT: &str = "rules of fairlead, layout 1";
+pub(super) const TABLE_COMMENT: &str = "rules of fairlead, layout 2";
 
 /// The table of a family.
 pub fn table(family: Family) -> TableId {
@@ -60,7 +62,7 @@ pub(super) struct Maps {
     pub services: SetName,
     /// Where a packet from outside goes on first, with `externalTrafficPolicy: Local`.
     pub outside: SetName,
-    /// What has nowhere to go on.
+    /// What has nowhere to go on. Counts.
     pub no_endpoint: SetName,
     /// The endpoint in each slot.
     pub endpoints: SetName,
@@ -70,6 +72,10 @@ pub(super) struct Maps {
     pub sticky: SetName,
     /// The same for traffic from outside, with `externalTrafficPolicy: Local`.
     pub sticky_outside: SetName,
+    /// Counts connections.
+    pub connections: SetName,
+    /// Counts packets, by direction.
+    pub traffic: SetName,
 }
 
 /// The maps of service addresses.
@@ -81,6 +87,8 @@ pub(super) const BY_ADDRESS: Maps = Maps {
     choices: "sticky-choices",
     sticky: "sticky-endpoints",
     sticky_outside: "sticky-outside-endpoints",
+    connections: "connections",
+    traffic: "traffic",
 };
 
 /// The maps of node ports.
@@ -92,6 +100,8 @@ pub(super) const BY_NODEPORT: Maps = Maps {
     choices: "sticky-nodeport-choices",
     sticky: "sticky-nodeport-endpoints",
     sticky_outside: "sticky-outside-nodeport-endpoints",
+    connections: "nodeport-connections",
+    traffic: "nodeport-traffic",
 };
 
 /// The expressions that a packet is looked up by.
@@ -191,6 +201,7 @@ pub(super) fn sets() -> Vec<Set> {
     ];
     sets.extend(maps(&BY_ADDRESS, &ADDRESS_KEYS));
     sets.extend(maps(&BY_NODEPORT, &NODEPORT_KEYS));
+    sets.extend(counting::sets());
     sets
 }
 
@@ -234,7 +245,10 @@ fn maps(names: &Maps, keys: &Keys) -> Vec<Set> {
             keys.destination,
             "what must stay on this node when it comes from outside",
         ),
-        verdicts(names.no_endpoint, keys.destination, "what nothing answers"),
+        Set {
+            counted: true,
+            ..verdicts(names.no_endpoint, keys.destination, "what nothing answers")
+        },
         slots(
             names.endpoints,
             TARGET,

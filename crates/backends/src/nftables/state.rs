@@ -27,6 +27,8 @@ pub struct PortState {
     pub hairpin: Vec<Target>,
     /// What it is reached by.
     pub destinations: Vec<DestinationState>,
+    /// Whether the packets of its connections are counted.
+    pub count_traffic: bool,
 }
 
 /// What one destination of a service port has in the table.

@@ -72,7 +72,7 @@ pub(crate) fn settings(flags: &ProxyFlags) -> Result<Settings, ConfigErrors> {
         masquerade_all: flags.masquerade_all,
         masquerade_mark: masquerade_mark(flags.iptables_masquerade_bit, &mut errors),
         node_port_addresses: node_ports::read(&flags.nodeport_addresses, &mut errors),
-        node_ip: None,
+        ..Settings::default()
     };
     if errors.is_empty() {
         Ok(settings)

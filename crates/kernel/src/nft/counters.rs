@@ -5,8 +5,8 @@
 //! but some may be given twice or not at all.
 
 use super::handle::CallError;
-use super::ruleset::{Bytes, SetName, TableId};
 use super::observe::name_table;
+use super::ruleset::{Bytes, SetName, TableId};
 use super::{userdata, wire};
 use crate::netlink::{Attribute, Attributes, Message, Protocol, Request, Socket};
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  prerouting, output   -110  source ranges
 //!                       -100  services: masquerade mark, then the maps, then the endpoint
-//!  input, forward, output  0  services without endpoints, cluster IPs that are none
+//!  input, forward, output  0  services without endpoints, cluster IPs that are none; counting
 //!  postrouting           100  masquerading
 //! ```
 
@@ -20,11 +20,14 @@ use fairlead_kernel::nft::ruleset::{
     BaseHook, Bytes, Chain, ChainKind, ChainName, Element, Hook, SetName,
 };
 
+use super::counting::{self, COUNT_CONNECTIONS, COUNT_TRAFFIC, Reason};
 use super::schema::{NODEPORT_IPS, SERVICE_CIDRS};
 use rules::{cluster_ips_check, endpoints_check, nodeports, source_ranges_check};
 
 /// Where elements of the no-endpoint maps send what is to be rejected.
 pub(super) const REJECT: &str = "reject-connection";
+/// Where they send what is to be dropped.
+pub(super) const DROP: &str = "drop-connection";
 
 /// Before destinations are translated (`NF_IP_PRI_NAT_DST` is -100, linux/netfilter_ipv4.h).
 const PRE_DNAT: i32 = -110;
@@ -70,19 +73,17 @@ pub struct Frame {
     pub node_ports: NodePortScope,
     /// The networks cluster IPs come from.
     pub service_cidrs: Vec<IpNet>,
+    /// Whether the packets of connections to Services are counted.
+    pub count_traffic: bool,
 }
 
 impl Frame {
     /// Whether the two differ in their rules, and not in elements alone.
     pub fn has_rules_of(&self, other: &Frame) -> bool {
         let scope = |frame: &Frame| (frame.node_ports.all, frame.node_ports.localhost);
-        (self.mark, self.masquerade_all, &self.detector, scope(self))
-            == (
-                other.mark,
-                other.masquerade_all,
-                &other.detector,
-                scope(other),
-            )
+        let flags = |frame: &Frame| (frame.masquerade_all, frame.count_traffic);
+        (self.mark, flags(self), &self.detector, scope(self))
+            == (other.mark, flags(other), &other.detector, scope(other))
     }
 
     /// The elements: where node ports answer, and where cluster IPs come from.
@@ -145,7 +146,25 @@ impl Frame {
             regular(
                 REJECT,
                 "answers what the no-endpoint maps reject",
-                vec![Rule::new([Statement::Reject])],
+                vec![Rule::new([Reason::NoEndpoint.count(), Statement::Reject])],
+            ),
+            regular(
+                DROP,
+                "drops what the no-endpoint maps drop",
+                vec![Rule::new([
+                    Reason::NoLocalEndpoint.count(),
+                    Statement::Drop,
+                ])],
+            ),
+            regular(
+                COUNT_CONNECTIONS,
+                "counts a connection by what its client asked for",
+                counting::count_connections(),
+            ),
+            regular(
+                COUNT_TRAFFIC,
+                "counts a packet by what its client asked for",
+                counting::count_traffic(),
             ),
             regular(
                 "endpoints-check",
@@ -185,6 +204,10 @@ impl Frame {
         let new =
             |target: &str| Rule::new([Statement::NewConnection, Statement::Jump(target.into())]);
         let all = |target: &str| Rule::new([Statement::Jump(target.into())]);
+        let counted = |rules: [Rule; 2], arriving| {
+            let count = self.count_traffic.then(|| counting::of_traffic(arriving));
+            rules.into_iter().chain(count).collect()
+        };
         match (hook.kind, hook.hook) {
             (ChainKind::Filter, Hook::Prerouting) => self
                 .guard_localhost()
@@ -194,10 +217,13 @@ impl Frame {
             (ChainKind::Filter, Hook::Output) if hook.priority == PRE_DNAT => {
                 vec![new("source-ranges-check")]
             }
-            (ChainKind::Filter, Hook::Input) => {
-                vec![new("nodeport-endpoints-check"), new("endpoints-check")]
+            (ChainKind::Filter, Hook::Input) => counted(
+                [new("nodeport-endpoints-check"), new("endpoints-check")],
+                true,
+            ),
+            (ChainKind::Filter, _) => {
+                counted([new("endpoints-check"), new("cluster-ips-check")], false)
             }
-            (ChainKind::Filter, _) => vec![new("endpoints-check"), new("cluster-ips-check")],
             (ChainKind::Nat, Hook::Postrouting) => vec![all("masquerading")],
             (ChainKind::Nat, _) => vec![all("services")],
         }

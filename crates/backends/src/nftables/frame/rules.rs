@@ -8,6 +8,7 @@ use fairlead_core::address::Family;
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::SetName;
 
+use super::super::counting::{self, Reason};
 use super::super::schema::{
     BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, NODEPORT_IPS, RESTRICTED, SERVICE_CIDRS,
     SOURCE_RANGES, key,
@@ -29,7 +30,8 @@ impl Frame {
             negate: false,
         };
         self.node_ports.localhost.then(|| {
-            Rule::new([from_elsewhere, to_loopback, Statement::Drop])
+            let count = Reason::LoopbackFromOutside.count();
+            Rule::new([from_elsewhere, to_loopback, count, Statement::Drop])
                 .comment("loopback is for this node alone")
         })
     }
@@ -131,7 +133,10 @@ pub(super) fn nodeports() -> Vec<Rule> {
 }
 
 pub(super) fn endpoints_check() -> Vec<Rule> {
-    vec![Rule::new([lookup(key::address(), BY_ADDRESS.no_endpoint)])]
+    vec![
+        counting::of_connections(),
+        Rule::new([lookup(key::address(), BY_ADDRESS.no_endpoint)]),
+    ]
 }
 
 pub(super) fn source_ranges_check() -> Vec<Rule> {
@@ -148,6 +153,7 @@ pub(super) fn source_ranges_check() -> Vec<Rule> {
             set: SOURCE_RANGES,
             negate: true,
         },
+        Reason::SourceNotAllowed.count(),
         Statement::Drop,
     ])]
 }
@@ -159,8 +165,16 @@ pub(super) fn cluster_ips_check() -> Vec<Rule> {
         negate: false,
     };
     vec![
-        Rule::new([to(CLUSTER_IPS), Statement::Reject]).comment("no such port"),
-        Rule::new([to(SERVICE_CIDRS), Statement::Drop]).comment("no such cluster IP"),
+        Rule::new([
+            to(CLUSTER_IPS),
+            Reason::NoSuchPort.count(),
+            Statement::Reject,
+        ]),
+        Rule::new([
+            to(SERVICE_CIDRS),
+            Reason::NoSuchClusterIp.count(),
+            Statement::Drop,
+        ]),
     ]
 }
 
