@@ -102,11 +102,18 @@ impl Connections {
 
     /// Takes connections until dropped.
     pub(super) async fn serve(&self, listener: TcpListener, router: Router) {
+        let mut told = false;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => self.take(stream, router.clone()),
+                Ok((stream, _)) => {
+                    told = false;
+                    self.take(stream, router.clone());
+                }
                 Err(error) => {
-                    warn!("a connection was not taken: {error}");
+                    if !told {
+                        warn!("connections are not taken: {error}; trying again");
+                    }
+                    told = true;
                     sleep(RESPITE).await;
                 }
             }
