@@ -10,6 +10,7 @@ mod churn;
 mod health;
 mod input;
 mod life;
+mod metrics;
 mod node;
 mod objects;
 mod parameters;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         health::TESTS,
         input::TESTS,
         life::TESTS,
+        metrics::TESTS,
         node::TESTS,
         parameters::TESTS,
         render::TESTS,

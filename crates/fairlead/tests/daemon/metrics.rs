@@ -1,0 +1,179 @@
+//! What a running proxy says at /metrics: that it has them all, and that they tell what happens.
+
+// Counts are whole numbers, which floats hold as they are.
+#![allow(clippy::float_cmp)]
+
+use std::collections::BTreeMap;
+
+use fairlead_core::address::Protocol;
+use fairlead_lab::{Client, Lab};
+use jiff::Timestamp;
+use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::objects::{service, slice};
+use crate::rig::{Folder, Proxy};
+use crate::tests;
+use crate::watch::{await_health, eventually, get, on_node};
+
+tests! {
+    a_proxy_has_the_metrics_of_kube_proxy,
+    values_follow_what_happens,
+    deleted_connections_are_counted,
+}
+
+/// The lists of what there is to be, by name and type.
+const LISTS: [&str; 2] = [
+    include_str!("../metrics/kube-proxy.txt"),
+    include_str!("../metrics/fairlead.txt"),
+];
+
+/// The metrics of who talks to an API server and has feature gates; this proxy reads files.
+const OF_A_CLUSTER: [&str; 5] = [
+    "kubernetes_feature_enabled",
+    "rest_client_requests_total",
+    "rest_client_request_duration_seconds",
+    "fairlead_watch_last_heard_seconds",
+    "fairlead_watch_connected",
+];
+
+fn a_proxy_has_the_metrics_of_kube_proxy() -> Result<(), Failed> {
+    let (lab, mut folder) = (Lab::new()?, Folder::new(&[])?);
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let page = get(&lab, "127.0.0.1:10249", "/metrics");
+    let types: BTreeMap<&str, &str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .collect();
+    let mut compared = 0;
+    for line in LISTS.iter().flat_map(|list| list.lines()) {
+        let [name, kind, _, _, modes] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            continue;
+        };
+        let of_mode = modes == "all" || modes.contains("nftables");
+        if line.starts_with(['#', '!']) || name == "buckets" || !of_mode {
+            continue;
+        }
+        compared += 1;
+        // A proxy that reads files may or may not have these.
+        if !OF_A_CLUSTER.contains(&name) && types.get(name) != Some(&kind) {
+            let found = types.get(name);
+            return Err(proxy.failed(&format!("{name} is {found:?}, not {kind}")));
+        }
+    }
+    assert!(compared > 40, "the lists have {compared} metrics");
+    assert!(page.contains("text/plain; version=0.0.4"), "{page}");
+    proxy.end(Signal::SIGTERM)
+}
+
+fn values_follow_what_happens() -> Result<(), Failed> {
+    let local = json!({"clusterIP": "10.96.30.1", "type": "NodePort", "ports": [{"port": 80}],
+        "internalTrafficPolicy": "Local", "externalTrafficPolicy": "Local"});
+    let lab = Lab::new()?;
+    let mut folder = Folder::new(&[
+        service("local", &local),
+        slice("local", "TCP", 8080, &["10.244.2.5"]),
+    ])?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    await_health(&lab, &proxy, "/livez", 200)?;
+    let value = |series: &str| value(&lab, series);
+    let unserved = |policy: &str| {
+        value(&format!(
+            "kubeproxy_sync_proxy_rules_no_local_endpoints_total{{ip_family=\"IPv4\",traffic_policy=\"{policy}\"}}"
+        ))
+    };
+    assert_eq!([unserved("internal")?, unserved("external")?], [1.0, 1.0]);
+    assert_eq!(
+        value("kubeproxy_sync_proxy_rules_service_changes_pending")?,
+        0.0
+    );
+    assert_eq!(
+        value("kubeproxy_sync_proxy_rules_endpoint_changes_pending")?,
+        0.0
+    );
+    assert_eq!(value("fairlead_services")?, 2.0);
+    assert_eq!(value("fairlead_endpoints{ip_family=\"IPv4\"}")?, 2.0);
+    assert!(value("kubeproxy_proxy_livez_total{code=\"200\"}")? >= 1.0);
+    assert_eq!(value("kubeproxy_proxy_healthz_total{code=\"200\"}")?, 0.0);
+    let slices = value("kubeproxy_sync_proxy_rules_endpoint_changes_total")?;
+    let last = value("kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv4\"}")?;
+
+    folder.apply(&triggered_now(
+        slice("local", "TCP", 8080, &["10.244.1.5"]),
+        "node1",
+    ))?;
+    proxy.settle(&mut folder)?;
+    assert_eq!([unserved("internal")?, unserved("external")?], [0.0, 0.0]);
+    assert_eq!(
+        value("kubeproxy_sync_proxy_rules_endpoint_changes_total")?,
+        slices + 1.0
+    );
+    let programming = "kubeproxy_network_programming_duration_seconds";
+    assert_eq!(
+        value(&format!("{programming}_count{{ip_family=\"IPv4\"}}"))?,
+        1.0
+    );
+    assert_eq!(
+        value(&format!("{programming}_count{{ip_family=\"IPv6\"}}"))?,
+        0.0
+    );
+    let sum = value(&format!("{programming}_sum{{ip_family=\"IPv4\"}}"))?;
+    assert!(sum > 0.0 && sum < 60.0, "{sum}");
+    let synced = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=\"IPv6\"}";
+    let queued = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family=\"IPv6\"}";
+    assert!(value(synced)? >= value(queued)? && value(queued)? > last);
+    proxy.end(Signal::SIGTERM)
+}
+
+fn deleted_connections_are_counted() -> Result<(), Failed> {
+    let spec = json!({"clusterIP": "10.96.30.2", "ports": [{"protocol": "UDP", "port": 53}]});
+    let lab = Lab::new()?;
+    let mut folder = Folder::new(&[
+        service("dns", &spec),
+        slice("dns", "UDP", 5353, &["10.244.2.5"]),
+    ])?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let deleted = "kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family=\"IPv4\"}";
+    assert_eq!(value(&lab, deleted)?, 0.0);
+    lab.ask(Client::Pod, Protocol::Udp, "10.96.30.2:53".parse()?, 5)?;
+    let listed = on_node(&lab, "conntrack -L -p udp --dst 10.96.30.2")?;
+    let flows = u32::try_from(listed.lines().count())?;
+    assert!(flows > 0);
+    folder.apply(&slice("dns", "UDP", 5353, &["10.244.2.6"]))?;
+    proxy.settle(&mut folder)?;
+    let counted = || Ok(value(&lab, deleted)? == f64::from(flows));
+    eventually("deleted flows are counted", counted)
+        .map_err(|_| proxy.failed("deleted flows are not counted"))?;
+    let took = "kubeproxy_conntrack_reconciler_sync_duration_seconds";
+    assert!(value(&lab, &format!("{took}_count{{ip_family=\"IPv4\"}}"))? >= 1.0);
+    assert_eq!(
+        value(&lab, &format!("{took}_count{{ip_family=\"IPv6\"}}"))?,
+        0.0
+    );
+    proxy.end(Signal::SIGTERM)
+}
+
+/// The slice as if it had just changed, with its endpoints on this node.
+fn triggered_now(mut slice: Value, node: &str) -> Value {
+    slice["metadata"]["annotations"] = json!({
+        "endpoints.kubernetes.io/last-change-trigger-time": Timestamp::now().to_string(),
+    });
+    for endpoint in slice["endpoints"].as_array_mut().into_iter().flatten() {
+        endpoint["nodeName"] = json!(node);
+    }
+    slice
+}
+
+/// The value of a series that is written as the page has it.
+fn value(lab: &Lab, series: &str) -> Result<f64, Failed> {
+    let page = get(lab, "127.0.0.1:10249", "/metrics");
+    let line = page.lines().find_map(|line| {
+        let value = line.strip_prefix(series)?.strip_prefix(' ')?;
+        Some(value.parse::<f64>())
+    });
+    Ok(line.ok_or_else(|| format!("/metrics has no {series}:\n{page}"))??)
+}
