@@ -206,6 +206,21 @@ fn what_there_is_is_told_as_it_changes() {
 }
 
 #[test]
+fn a_scrape_does_not_grow_with_the_services() {
+    let lines = |services: u8| {
+        let mut node = Node::new();
+        for n in 1..=services {
+            let name = format!("web-{n}");
+            node.tell(service(&name, &format!("10.96.0.{n}"), true));
+            node.tell(slice(&name, "elsewhere", &["10.1.0.1"], None));
+        }
+        node.queue_and_sync();
+        node.metrics.text().unwrap().lines().count()
+    };
+    assert_eq!(lines(1), lines(200));
+}
+
+#[test]
 fn stages_are_timed_if_there_were_any() {
     let mut node = Node::new();
     node.queue_and_sync();
