@@ -3,8 +3,8 @@
 mod build;
 
 use build::{
-    ELSEWHERE, HERE, SliceText, addresses, cluster, deleted, name, node, service, slice, texts,
-    web_1, with_web,
+    ELSEWHERE, HERE, SliceText, addresses, cluster, deleted, name, node, service, service_cidr,
+    slice, texts, web_1, with_web,
 };
 use fairlead_core::address::Family::V4;
 use fairlead_core::address::Protocol::{Tcp, Udp};
@@ -205,6 +205,44 @@ fn other_settings_touch_every_service_and_the_same_none() {
     let now = cluster.0.settings().clone();
     cluster.0.set_settings(now);
     assert_eq!(cluster.take_dirty(), [""; 0]);
+}
+
+#[test]
+fn a_model_says_whether_there_is_anything_to_do() {
+    let cidr = || service_cidr("kubernetes", &["10.96.0.0/12"]);
+    let steps: [(&str, Change, bool); 9] = [
+        (
+            "a new Service",
+            service("web", "10.96.0.1").tcp(80).into(),
+            true,
+        ),
+        (
+            "the same",
+            service("web", "10.96.0.1").tcp(80).into(),
+            false,
+        ),
+        ("all were told", Change::Synced(Kind::Service), false),
+        ("a Node", Change::Node(node(&["192.0.2.10"])), true),
+        ("the same", Change::Node(node(&["192.0.2.10"])), false),
+        ("a ServiceCIDR", cidr(), true),
+        ("the same", cidr(), false),
+        (
+            "it is gone",
+            Change::Deleted(Kind::ServiceCidr, ObjectName::cluster("kubernetes")),
+            true,
+        ),
+        (
+            "what never was is gone",
+            deleted(Kind::Service, "api"),
+            false,
+        ),
+    ];
+    let mut cluster = cluster();
+    for (what, change, expected) in steps {
+        cluster.tell(change);
+        assert_eq!(cluster.0.has_changed(), expected, "{what}");
+        cluster.take_dirty();
+    }
 }
 
 #[test]

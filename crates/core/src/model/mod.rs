@@ -44,6 +44,8 @@ pub struct Model {
     service_cidrs: BTreeMap<String, Vec<String>>,
     synced: BTreeSet<Kind>,
     dirty: BTreeSet<ObjectName>,
+    /// Whether something changed that belongs to no Service.
+    reframed: bool,
     census: Census,
     progress: Progress,
 }
@@ -113,8 +115,14 @@ impl Model {
         !self.synced.is_empty()
     }
 
+    /// Whether a sync would have something to do. Much of what is told changes nothing here.
+    pub fn has_changed(&self) -> bool {
+        self.reframed || !self.dirty.is_empty()
+    }
+
     /// The Services that changes touched since the last call, sorted.
     pub fn take_dirty(&mut self) -> BTreeSet<ObjectName> {
+        self.reframed = false;
         std::mem::take(&mut self.dirty)
     }
 
@@ -163,6 +171,7 @@ impl Model {
         if settings != self.settings {
             self.settings = settings;
             self.dirty.extend(self.services.keys().cloned());
+            self.reframed = true;
         }
     }
 
@@ -303,6 +312,7 @@ impl Model {
         if view != self.node {
             self.node = view;
             self.dirty.extend(self.services.keys().cloned());
+            self.reframed = true;
         }
         problems
     }
@@ -314,7 +324,8 @@ impl Model {
             Some(Problem::new(object(), "spec.cidrs", error.to_string()))
         });
         let problems = wrong.collect();
-        self.service_cidrs.insert(cidr.name, cidr.cidrs);
+        let before = self.service_cidrs.insert(cidr.name, cidr.cidrs.clone());
+        self.reframed |= before.as_ref() != Some(&cidr.cidrs);
         problems
     }
 
@@ -330,7 +341,9 @@ impl Model {
             // The last Node object is kept, as kube-proxy does: a node that still runs pods
             // does not stop being one when its object is deleted and made again.
             Kind::Node => {}
-            Kind::ServiceCidr => drop(self.service_cidrs.remove(&*name.name)),
+            Kind::ServiceCidr => {
+                self.reframed |= self.service_cidrs.remove(&*name.name).is_some();
+            }
         }
     }
 

@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use fairlead_core::conntrack::{NodePortReach, Suspects};
-use fairlead_core::schedule::Schedule;
+use fairlead_core::schedule::{Intervals, Schedule};
 
-/// The longest pause until a sweep that failed is tried again, as for syncs by default.
-const MAX_RETRY: Duration = Duration::from_secs(30);
+/// Sweeps need no pause. One that failed is tried again as syncs are by default.
+const INTERVALS: Intervals = Intervals {
+    min: Duration::ZERO,
+    retry: Duration::from_secs(30),
+    max: None,
+};
 
 /// What has to be looked at.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +40,7 @@ impl Backlog {
     pub(super) fn new() -> Backlog {
         Backlog {
             waiting: None,
-            schedule: Schedule::new(Duration::ZERO, MAX_RETRY),
+            schedule: Schedule::new(INTERVALS),
         }
     }
 
@@ -46,13 +50,13 @@ impl Backlog {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.schedule.due()
+        self.schedule.due().map(|(at, _)| at)
     }
 
     /// What to sweep now, if it is time.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Sweep> {
         self.due().filter(|due| *due <= now)?;
-        self.schedule.begin();
+        self.schedule.begin(now);
         self.waiting.take()
     }
 
@@ -146,7 +150,7 @@ pub(super) mod tests {
             sweep = backlog.begin(now).unwrap();
         }
         backlog.end(sweep, false, now);
-        assert_eq!(backlog.due(), Some(now + MAX_RETRY));
+        assert_eq!(backlog.due(), Some(now + INTERVALS.retry));
     }
 
     #[test]
