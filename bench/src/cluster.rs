@@ -102,12 +102,25 @@ impl Cluster {
         Ok(path)
     }
 
-    fn objects(self) -> impl Iterator<Item = Value> {
+    /// Every object, the Node first.
+    pub(crate) fn objects(self) -> impl Iterator<Item = Value> {
         let features = self.features;
         let services =
             (0..self.services).flat_map(move |index| [service(index, features), slice(index)]);
         std::iter::once(node()).chain(services)
     }
+}
+
+/// The slice of a Service, with these endpoints and no others.
+pub(crate) fn slice_of(service: u32, endpoints: &[Ipv4Addr]) -> Value {
+    let mut slice = slice(service);
+    let endpoints = endpoints.iter().map(|ip| {
+        let mut endpoint = endpoint(service, 0);
+        endpoint["addresses"] = json!([ip]);
+        endpoint
+    });
+    slice["endpoints"] = endpoints.collect();
+    slice
 }
 
 /// An address of a pod that no Service has.

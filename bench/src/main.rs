@@ -3,6 +3,7 @@
 //! `fairlead-bench [SERVICES]...`; see docs/PERFORMANCE.md for what the tables say. Everything
 //! happens in network namespaces of its own. Nothing is asserted: times are for people.
 
+mod api;
 mod cluster;
 mod network;
 mod print;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use anyhow::Context;
 
 use fairlead_core::report::Report;
+use fairlead_lab::api_server::StreamingLists;
 use fairlead_lab::privilege;
 
+use api::Followed;
 use cluster::{Cluster, ENDPOINTS, Features};
 use network::on_a_node;
 use process::Footprint;
@@ -81,6 +84,8 @@ struct Measured {
     restart: (Report, Duration),
     changes: [(&'static str, Series); 3],
     footprint: Footprint,
+    /// From an API server that streams lists, and from one that gives them in pages.
+    followed: [(&'static str, Followed); 2],
 }
 
 impl Measured {
@@ -94,6 +99,11 @@ impl Measured {
         let manifests = cluster.write_yaml(folder)?;
         let cold = cold_start(&manifests)?;
         let footprint = on_a_node(|| process::measure(cluster, &manifests))?;
+        let follow = |streaming| on_a_node(|| api::measure(cluster, streaming, folder));
+        let followed = [
+            ("streamed", follow(StreamingLists::On)?),
+            ("in pages", follow(StreamingLists::Refused)?),
+        ];
         on_a_node(|| {
             let (mut node, _) = Node::start(&manifests)?;
             Ok(Measured {
@@ -108,6 +118,7 @@ impl Measured {
                     ("service deleted", node.delete_services()?),
                 ],
                 footprint,
+                followed,
             })
         })
     }

@@ -50,50 +50,71 @@ pub(crate) struct Footprint {
 
 /// Runs `fairlead run` in the namespace of the calling thread, and ends it.
 pub(crate) fn measure(cluster: Cluster, manifests: &Path) -> anyhow::Result<Footprint> {
+    let log = manifests.with_extension("log");
+    let mut daemon = Daemon::start("--manifests", manifests, &log)?;
     let pods = TcpListener::bind(("0.0.0.0", cluster::POD_PORT))?;
-    let mut daemon = Daemon::start(manifests)?;
-    let service = cluster.last_service();
-    let first_answer = daemon.wait_until(|| connect(service, SHORT, &pods).is_ok())?;
-    let ready = daemon.wait_until(is_ready)?;
-    thread::sleep(SETTLING);
-    Ok(Footprint {
-        first_answer,
-        ready,
-        resident: daemon.status("VmRSS")?,
-        peak: daemon.status("VmHWM")?,
-        direct: connection(cluster.last_pod(), &pods)?,
-        through_service: connection(service, &pods)?,
-    })
+    daemon.footprint(cluster, &pods)
 }
 
 /// A running `fairlead run`, which ends with this.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     started: Instant,
     log: PathBuf,
 }
 
 impl Daemon {
-    fn start(manifests: &Path) -> anyhow::Result<Daemon> {
-        let log = manifests.with_extension("log");
+    /// Starts it with objects from `source`, a flag that takes a path.
+    pub(crate) fn start(source: &str, path: &Path, log: &Path) -> anyhow::Result<Daemon> {
         // Built along with this.
         let binary = std::env::current_exe()?.with_file_name("fairlead");
         let child = Command::new(&binary)
-            .args(["run", "--proxy-mode", "nftables", "--manifests"])
-            .arg(manifests)
+            .args(["run", "--proxy-mode", "nftables", source])
+            .arg(path)
             .args(["--hostname-override", cluster::NODE])
             .args(["--cluster-cidr", cluster::PODS])
             .args(["--healthz-bind-address", HEALTHZ])
             .args(["--metrics-bind-address", ""])
             .stdin(Stdio::null())
-            .stderr(File::create(&log)?)
+            .stderr(File::create(log)?)
             .spawn()
             .with_context(|| format!("cannot run {}", binary.display()))?;
         Ok(Daemon {
             child,
             started: Instant::now(),
-            log,
+            log: log.to_owned(),
         })
+    }
+
+    /// Waits until it serves, and looks what that took.
+    pub(crate) fn footprint(
+        &mut self,
+        cluster: Cluster,
+        pods: &TcpListener,
+    ) -> anyhow::Result<Footprint> {
+        let service = cluster.last_service();
+        let first_answer = self.wait_until(|| connect(service, SHORT, pods).is_ok())?;
+        let ready = self.wait_until(is_ready)?;
+        thread::sleep(SETTLING);
+        Ok(Footprint {
+            first_answer,
+            ready,
+            resident: self.status("VmRSS")?,
+            peak: self.status("VmHWM")?,
+            direct: connection(cluster.last_pod(), pods)?,
+            through_service: connection(service, pods)?,
+        })
+    }
+
+    /// How long its threads have been running on a processor (proc_pid_schedstat, in ns).
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
+        let mut total = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let running = text.split(' ').next().unwrap_or_default();
+            total += Duration::from_nanos(running.parse()?);
+        }
+        Ok(total)
     }
 
     /// Waits until something is so, and says how long after the start that was.
@@ -111,7 +132,7 @@ impl Daemon {
     }
 
     /// A line of /proc/PID/status (proc_pid_status(5)), in KiB.
-    fn status(&self, field: &str) -> anyhow::Result<usize> {
+    pub(crate) fn status(&self, field: &str) -> anyhow::Result<usize> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
             .lines()

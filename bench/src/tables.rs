@@ -9,6 +9,7 @@ pub(crate) fn print(measured: &[Measured]) {
     restarts(measured);
     changes(measured);
     processes(measured);
+    followed(measured);
 }
 
 fn cold_starts(measured: &[Measured]) {
@@ -152,6 +153,44 @@ fn processes(measured: &[Measured]) {
             "peak",
             "pod",
             "Service",
+        ],
+        rows,
+    );
+}
+
+fn followed(measured: &[Measured]) {
+    let rows = measured.iter().flat_map(|measured| {
+        measured.followed.iter().map(|(lists, followed)| {
+            let footprint = &followed.footprint;
+            vec![
+                measured.cluster.to_string(),
+                (*lists).to_owned(),
+                time(footprint.first_answer),
+                time(footprint.ready),
+                time(followed.start),
+                mebibytes(footprint.resident),
+                mebibytes(footprint.peak),
+                time(followed.percentile(50)),
+                time(followed.percentile(99)),
+                time(followed.per_write),
+                mebibytes(followed.resident_after),
+            ]
+        })
+    });
+    print::table(
+        "`fairlead run` following an API server: from its start, and from the write of an EndpointSlice to traffic",
+        &[
+            "services",
+            "lists",
+            "first answer",
+            "ready",
+            "CPU",
+            "resident",
+            "peak",
+            "write median",
+            "p99",
+            "CPU a write",
+            "resident after",
         ],
         rows,
     );
