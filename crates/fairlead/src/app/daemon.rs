@@ -5,36 +5,43 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use fairlead_backends::engine::{Engine, Synced};
 use fairlead_backends::nftables::table;
 use fairlead_core::address::Family;
 use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::model::Model;
-use fairlead_core::report::{Contested, Excluded, Report};
-use fairlead_core::schedule::Schedule;
+use fairlead_core::schedule::{Cause, Intervals, Schedule};
+use fairlead_core::start::{Gate, Missing, StartGate};
 use fairlead_kernel::link::AddressMonitor;
 use fairlead_kernel::memory;
 use fairlead_kernel::nft::watched::WatchedNft;
-use fairlead_source::manifests::Manifests;
 
 use super::Options;
 use super::host;
 use super::servers::Seen;
+use super::source::Source;
 use super::sweeper::{self, Sweep};
+use super::told::Told;
 use crate::http::Alarms;
 use crate::metrics::Metrics;
 
 /// Everything the loop owns. One task owns model and engine; others read what it publishes.
 pub(super) struct Daemon {
-    manifests: Manifests,
+    source: Source,
+    /// Until there is enough known of this node to begin.
+    gate: Option<StartGate>,
+    /// When to ask the gate again, whether or not anything changes.
+    ask_gate_at: Option<Instant>,
+    /// What the log says that is waited for.
+    waits_for: Option<Missing>,
     model: Model,
     engine: Engine<WatchedNft>,
     addresses: AddressMonitor,
@@ -43,18 +50,21 @@ pub(super) struct Daemon {
     sweeper: Sender<Sweep>,
     seen: Seen,
     metrics: Arc<Metrics>,
-    /// What was said already about contested destinations.
-    contested: Vec<Contested>,
-    /// What was said already about Services that are left out.
-    excluded: Vec<Excluded>,
+    told: Told,
     /// Whether our rules have taken the place of kube-proxy's.
     in_charge: bool,
+    /// The key of a taint that goes when the node is served.
+    startup_taint: Option<String>,
 }
+
+/// The longest time without looking whether all is as it should be, as in kube-proxy.
+const ROUTINE: Duration = Duration::from_hours(1);
 
 impl Daemon {
     /// Opens everything that is needed. Nothing is programmed yet.
     pub(super) fn new(
         options: Options,
+        source: Source,
         families: &[Family],
         seen: Seen,
         metrics: Arc<Metrics>,
@@ -64,28 +74,31 @@ impl Daemon {
         let mut model = Model::new(options.settings);
         model.set_started(Timestamp::now().as_nanosecond());
         Ok(Daemon {
-            manifests: Manifests::open(&options.manifests)?,
+            gate: Some(StartGate::new(families, source.is_cluster())),
+            ask_gate_at: None,
+            waits_for: None,
+            source,
             model,
             engine: Engine::new(nft, families),
             addresses: AddressMonitor::open().context("cannot watch this host's addresses")?,
             host: host::addresses().context("cannot list this host's addresses")?,
-            schedule: Schedule::new(options.min_sync_period, options.sync_period),
+            schedule: Schedule::new(Intervals {
+                min: options.min_sync_period,
+                retry: options.sync_period,
+                max: Some(ROUTINE),
+            }),
             sweeper: sweeper::start(Arc::clone(&metrics))?,
             seen,
             metrics,
-            contested: Vec::new(),
-            excluded: Vec::new(),
+            told: Told::default(),
             in_charge: false,
+            startup_taint: options.startup_taint,
         })
     }
 
     /// Reads everything, syncs and returns.
     pub(super) fn once(&mut self) -> anyhow::Result<()> {
-        self.take_changes();
-        ensure!(
-            self.model.is_complete(),
-            "the manifests cannot be read, so nothing was programmed"
-        );
+        self.hear_everything()?;
         let synced = self.sync_once()?;
         let swept = sweeper::sweep_once(&self.sweep(synced), &self.metrics);
         remove_leftovers();
@@ -97,53 +110,99 @@ impl Daemon {
         swept.context("the rules are in place; stale connections stay")
     }
 
+    /// Hears until there is enough known to begin. Files say all that they have at once.
+    fn hear_everything(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.take_changes();
+            self.begin()?;
+            if self.gate.is_none() {
+                return Ok(());
+            }
+            ensure!(
+                self.source.is_cluster(),
+                "the manifests cannot be read, so nothing was programmed"
+            );
+            self.wait()?;
+        }
+    }
+
     fn sync_once(&mut self) -> anyhow::Result<Synced> {
         let synced = self
             .engine
             .sync(&mut self.model, &self.host, Instant::now())?;
-        self.note(&synced.report);
+        self.told.tell(&synced.report);
         Ok(synced)
     }
 
-    /// Reads everything, then follows what changes.
+    /// Follows what the source says, for as long as the process lives.
     pub(super) fn forever(&mut self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        self.take_changes();
-        info!(
-            "read {} services in {:?}",
-            self.model.services().count(),
-            started.elapsed()
-        );
+        self.source.events().started();
         loop {
-            let now = Instant::now();
-            if self.due().is_some_and(|due| due <= now) {
-                self.sync(now);
-            }
+            self.take_changes();
+            self.begin()?;
+            self.sync_if_due();
             self.wait()?;
             if let Some(failure) = self.seen.alarms.as_ref().and_then(Alarms::take) {
+                self.source.last_words(&failure);
                 return Err(failure.into());
             }
-            self.take_changes();
         }
+    }
+
+    /// Begins when enough is known of this node.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        let Some(gate) = &mut self.gate else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        match gate.verdict(&self.model, now) {
+            Gate::Go(notices) => {
+                notices.iter().for_each(|notice| warn!("{notice}"));
+                let services = self.model.services().count();
+                info!("heard of {services} Services; beginning");
+                (self.gate, self.ask_gate_at) = (None, None);
+                self.request_sync(now);
+            }
+            Gate::Wait { missing, until } => {
+                if self.waits_for.replace(missing) != Some(missing) {
+                    info!("waiting for {missing}");
+                }
+                self.ask_gate_at = until;
+            }
+            Gate::GiveUp(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn request_sync(&mut self, now: Instant) {
+        self.schedule.request(now);
+        self.metrics.queued();
+        self.seen
+            .health
+            .waiting_since(self.schedule.waiting_since());
     }
 
     /// When to sync next: for what changed, else for the engine's chores.
     fn due(&self) -> Option<Instant> {
-        self.schedule.due().or_else(|| self.engine.wants_sync_at())
+        let scheduled = self.schedule.due().map(|(at, _)| at);
+        scheduled.into_iter().chain(self.chore_due()).min()
+    }
+
+    /// A chore waits for what changed, with which it is done.
+    fn chore_due(&self) -> Option<Instant> {
+        let asked = self.schedule.waiting_since().is_some();
+        self.engine.wants_sync_at().filter(|_| !asked)
     }
 
     /// Waits until something can be read or is due.
     fn wait(&mut self) -> anyhow::Result<()> {
-        let manifests = self.manifests.due();
-        let next = self.due().map_or(manifests, |due| due.min(manifests));
-        // Rounded up: a timeout that ends early would spin.
-        let millis = next
-            .saturating_duration_since(Instant::now())
-            .as_millis()
-            .saturating_add(1);
-        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        let due = [self.due(), self.source.due(), self.ask_gate_at];
+        let timeout = match due.into_iter().flatten().min() {
+            Some(next) => until(next),
+            None => PollTimeout::NONE,
+        };
         let nft = self.engine.nft();
-        let always = [self.manifests.as_fd(), self.addresses.as_fd(), nft.as_fd()];
+        let always = [self.source.as_fd(), self.addresses.as_fd(), nft.as_fd()];
         let alarms = self.seen.alarms.as_ref().map(AsFd::as_fd);
         let mut readable: Vec<PollFd<'_>> = always
             .into_iter()
@@ -158,31 +217,27 @@ impl Daemon {
 
     fn take_changes(&mut self) {
         let now = Instant::now();
-        let (model, mut problems, mut changed) = (&mut self.model, Vec::new(), false);
-        let unread = self.manifests.changes(now, &mut |change| {
-            changed = true;
-            problems.extend(model.apply(change));
-        });
-        unread.iter().for_each(|problem| warn!("{problem}"));
+        let (model, mut problems) = (&mut self.model, Vec::new());
+        self.source
+            .changes(now, &mut |change| problems.extend(model.apply(change)));
         problems.iter().for_each(|problem| warn!("{problem}"));
-        if changed || !unread.is_empty() {
-            let problems = self.manifests.problems().map(ToString::to_string);
-            self.seen.health.source(problems);
-        }
-        // Manifests need not have a Node, and without one nobody means to take it away.
-        let eligible = !self.model.node_is_known() || self.model.node_is_eligible();
-        self.seen.health.node_eligible(eligible);
-        self.seen.health.awaiting(self.model.missing().collect());
         self.metrics.told(&self.model);
+        self.tell_health();
+        let mut changed = self.model.has_changed();
         changed |= self.addresses_changed();
         changed |= self.was_touched();
-        if changed && self.model.is_complete() {
-            self.schedule.request(now);
-            self.metrics.queued();
-            self.seen
-                .health
-                .waiting_since(self.schedule.waiting_since());
+        if changed && self.gate.is_none() {
+            self.request_sync(now);
         }
+    }
+
+    fn tell_health(&self) {
+        // Manifests need not have a Node, and without one nobody means to take it away.
+        let unasked = !self.source.is_cluster() && !self.model.node_is_known();
+        let health = &self.seen.health;
+        health.node_eligible(unasked || self.model.node_is_eligible());
+        health.awaiting(self.model.missing().collect());
+        health.source(self.source.problems().into_iter());
     }
 
     fn addresses_changed(&mut self) -> bool {
@@ -212,33 +267,34 @@ impl Daemon {
         true
     }
 
+    fn sync_if_due(&mut self) {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        match self.schedule.due() {
+            Some((at, cause)) if at <= now => {
+                if cause == Cause::Routine {
+                    self.engine.distrust();
+                }
+                self.sync(now);
+            }
+            _ if is_due(self.chore_due()) => self.sync(now),
+            _ => {}
+        }
+    }
+
     fn sync(&mut self, now: Instant) {
-        let requested = self.schedule.begin();
+        let requested = self.schedule.begin(now);
         let full = self.engine.next_is_full();
         let result = self.engine.sync(&mut self.model, &self.host, now);
         let ended = Instant::now();
         match result {
             Ok(synced) => {
-                // A chore that nobody asked for does not keep the next change waiting.
-                if requested.is_some() {
-                    self.schedule.succeeded(ended);
-                }
+                self.schedule.succeeded(ended);
                 let triggers = self.model.settle();
+                self.told.tell(&synced.report);
                 self.metrics.synced(&synced.report, ended - now, &triggers);
                 self.metrics.told(&self.model);
-                self.note(&synced.report);
-                if synced.report.full {
-                    memory::give_back();
-                }
-                self.seen.health.synced(&synced.report.excluded);
-                self.seen.services.synced(&self.model, &self.host, &synced);
-                if let Err(error) = self.take_charge() {
-                    warn!("what kube-proxy left stays: {error}");
-                }
-                let sweep = self.sweep(synced);
-                if !sweep.suspects.is_empty() && self.sweeper.send(sweep).is_err() {
-                    error!("the conntrack thread is gone; stale connections stay");
-                }
+                self.publish(synced);
             }
             Err(failure) => {
                 self.schedule.failed(requested, ended);
@@ -252,6 +308,20 @@ impl Daemon {
             .waiting_since(self.schedule.waiting_since());
     }
 
+    /// What follows from a sync that succeeded.
+    fn publish(&mut self, synced: Synced) {
+        if synced.report.full {
+            memory::give_back();
+        }
+        self.seen.health.synced(&synced.report.excluded);
+        self.seen.services.synced(&self.model, &self.host, &synced);
+        self.take_charge();
+        let sweep = self.sweep(synced);
+        if !sweep.suspects.is_empty() && self.sweeper.send(sweep).is_err() {
+            error!("the conntrack thread is gone; stale connections stay");
+        }
+    }
+
     fn sweep(&self, synced: Synced) -> Sweep {
         let setting = &self.model.settings().node_port_addresses;
         Sweep {
@@ -260,53 +330,28 @@ impl Daemon {
         }
     }
 
-    fn note(&mut self, report: &Report) {
-        let stages = report.stages;
-        let what = format!(
-            "sync {}: {} services, {} operations in {} messages; observe {:?}, render {:?}, plan {:?}, apply {:?}",
-            report.generation,
-            report.services,
-            report.operations,
-            report.messages,
-            stages.observe,
-            stages.render,
-            stages.plan,
-            stages.apply
-        );
-        if report.full {
-            info!("{what}");
-        } else {
-            debug!("{what}");
-        }
-        for contested in report
-            .contested
-            .iter()
-            .filter(|contested| !self.contested.contains(contested))
-        {
-            warn!("{contested}");
-        }
-        self.contested.clone_from(&report.contested);
-        for excluded in report
-            .excluded
-            .iter()
-            .filter(|excluded| !self.excluded.contains(excluded))
-        {
-            error!("{excluded}");
-        }
-        self.excluded.clone_from(&report.excluded);
-    }
-
-    /// Our rules are in place: kube-proxy's would only contradict them. There may be many, and
-    /// nothing waits for them to be gone.
-    fn take_charge(&mut self) -> std::io::Result<()> {
+    /// The node is served for the first time.
+    fn take_charge(&mut self) {
         if std::mem::replace(&mut self.in_charge, true) {
-            return Ok(());
+            return;
         }
-        thread::Builder::new()
-            .name("leftovers".to_owned())
-            .spawn(remove_leftovers)
-            .map(drop)
+        if let Some(taint) = &self.startup_taint {
+            self.source.remove_taint(taint);
+        }
+        // kube-proxy's rules would only contradict ours. There may be many, and nothing waits for
+        // them to be gone.
+        let thread = thread::Builder::new().name("leftovers".to_owned());
+        if let Err(error) = thread.spawn(remove_leftovers) {
+            warn!("what kube-proxy left stays: {error}");
+        }
     }
+}
+
+/// Rounded up: a timeout that ends early would spin.
+fn until(next: Instant) -> PollTimeout {
+    let left = next.saturating_duration_since(Instant::now());
+    let millis = left.as_millis().saturating_add(1);
+    PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
 }
 
 fn remove_leftovers() {

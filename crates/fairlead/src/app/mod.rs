@@ -6,7 +6,9 @@ mod oom;
 mod parameters;
 mod servers;
 mod signals;
+mod source;
 mod sweeper;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use crate::metrics::Metrics;
 use daemon::Daemon;
 use parameters::Parameters;
 use servers::Seen;
+use source::Source;
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
@@ -34,7 +37,9 @@ pub(crate) struct Options {
     /// What shapes the rules.
     pub(crate) settings: Settings,
     /// Where the objects come from.
-    pub(crate) manifests: PathBuf,
+    pub(crate) source: SourceOptions,
+    /// The key of a taint to remove from the Node after the first sync.
+    pub(crate) startup_taint: Option<String>,
     /// Sync and exit.
     pub(crate) once: bool,
     /// The least time between two syncs.
@@ -59,6 +64,20 @@ pub(crate) struct Options {
     pub(crate) configuration: Value,
 }
 
+/// Where objects come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SourceOptions {
+    /// A file or folder of manifests.
+    Manifests(PathBuf),
+    /// The Kubernetes API; with neither of both, by the pod's own service account.
+    Api {
+        /// The kubeconfig file.
+        kubeconfig: Option<PathBuf>,
+        /// The server's address, which counts more.
+        master: Option<String>,
+    },
+}
+
 /// Runs the proxy.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let started = Moment::now();
@@ -67,17 +86,26 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let families = host::prepare(&options.settings)?;
     let health = Health::new(2 * options.sync_period);
     let metrics = Arc::new(Metrics::new(&families).context("cannot register metrics")?);
+    let source = Source::open(&options, &metrics)?;
     if options.once {
         return Daemon::new(
             options,
+            source,
             &families,
             Seen::by_nobody(health, &families),
             metrics,
         )?
         .once();
     }
-    let seen = servers::start(&options, started, &families, health.clone(), &metrics)?;
-    let mut daemon = Daemon::new(options, &families, seen, metrics)?;
+    let seen = servers::start(
+        &options,
+        started,
+        &families,
+        health.clone(),
+        &metrics,
+        source.events(),
+    )?;
+    let mut daemon = Daemon::new(options, source, &families, seen, metrics)?;
     health.started(&families);
     daemon.forever()
 }

@@ -10,6 +10,7 @@ use fairlead_core::address::Family;
 
 use super::Options;
 use super::signals;
+use super::source::Events;
 use crate::health::{Health, Moment, ServiceHealth};
 use crate::http::{Alarm, Alarms, Configz, OnProbe, Pages, Probe, Servers};
 use crate::metrics::Metrics;
@@ -44,6 +45,7 @@ pub(super) fn start(
     families: &[Family],
     health: Health,
     metrics: &Arc<Metrics>,
+    events: Events,
 ) -> anyhow::Result<Seen> {
     let (services, updates) = ServiceHealth::channel(families);
     let (alarm, alarms) = match options.bind_address_hard_fail {
@@ -57,7 +59,7 @@ pub(super) fn start(
         health: health.clone(),
         on_probe: on_probe(metrics),
         pages: pages(options, started, metrics),
-        on_service_failure: Box::new(|_| {}),
+        on_service_failure: Box::new(move |failure| events.cannot_check(&failure)),
         services: updates,
     };
     let (ready, signals_taken) = channel();

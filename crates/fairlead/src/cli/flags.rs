@@ -17,7 +17,7 @@ pub(crate) struct ProxyFlags {
 
     /// A YAML or JSON file, or a folder of them, with Services, EndpointSlices, Nodes and
     /// ServiceCIDRs.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", default_value = "")]
     pub(crate) manifests: PathBuf,
 
     /// This node's name, if it is not the host's.

@@ -21,6 +21,10 @@ pub(crate) struct Run {
     #[command(flatten)]
     proxy: ProxyFlags,
 
+    /// A kubeconfig file that says how to reach the API server, in place of manifests.
+    #[arg(long)]
+    kubeconfig: Option<std::path::PathBuf>,
+
     /// Program the rules once and exit. They stay.
     #[arg(long)]
     once: bool,
@@ -93,7 +97,14 @@ impl Run {
                 node_ip: Some(self.bind_address).filter(|ip| !ip.is_unspecified()),
                 ..settings
             },
-            manifests: self.proxy.manifests.clone(),
+            source: match &self.kubeconfig {
+                Some(kubeconfig) => app::SourceOptions::Api {
+                    kubeconfig: Some(kubeconfig.clone()),
+                    master: None,
+                },
+                None => app::SourceOptions::Manifests(self.proxy.manifests.clone()),
+            },
+            startup_taint: None,
             once: self.once,
             min_sync_period: self.min_sync_period,
             sync_period: self.sync_period,

@@ -54,7 +54,6 @@ impl fmt::Display for HardFailure {
 
 impl HardFailure {
     /// The reason of the Warning event on the Node, whose action is `StartKubeProxy`.
-    #[expect(dead_code, reason = "for the event")]
     pub(crate) fn reason(&self) -> &'static str {
         match self.server {
             Server::Health => "FailedToStartProxierHealthcheck",

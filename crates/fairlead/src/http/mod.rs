@@ -23,13 +23,13 @@ use tracing::{info, warn};
 use crate::health::Health;
 use crate::health::services::Update;
 
-pub(crate) use hard_fail::{Alarm, Alarms};
-use hard_fail::{HardFailure, Server};
+use hard_fail::Server;
+pub(crate) use hard_fail::{Alarm, Alarms, HardFailure};
 pub(crate) use health::{OnProbe, Probe};
 use listen::{Connections, PATIENCE};
 pub(crate) use metrics::{Configz, Pages};
-pub(crate) use services::OnServiceFailure;
 use services::ServiceServers;
+pub(crate) use services::{OnServiceFailure, ServiceHealthFailure};
 
 /// How long after a port could not be had it is tried again, as in kube-proxy.
 const RETRY: Duration = Duration::from_secs(5);

@@ -45,10 +45,8 @@ pub(crate) struct ServiceHealthFailure {
 
 impl ServiceHealthFailure {
     /// The reason of the event on the Service.
-    #[expect(dead_code, reason = "for the event")]
     pub(crate) const REASON: &str = "FailedToStartServiceHealthcheck";
     /// The action of the event on the Service.
-    #[expect(dead_code, reason = "for the event")]
     pub(crate) const ACTION: &str = "Listen";
 }
 

@@ -104,8 +104,8 @@ fn tables_of_others_are_left_alone() -> Result<(), Failed> {
     let lab = Lab::new()?;
     nft(
         &lab,
-        "add table ip kube-proxy { comment \"rules for kube-proxy\"; }
-         add set ip kube-proxy cluster-ips { type ipv4_addr; elements = { 10.96.21.1 }; }
+        "add table ip hostports { comment \"rules for hostports\"; }
+         add set ip hostports cluster-ips { type ipv4_addr; elements = { 10.96.21.1 }; }
          add table inet filter
          add chain inet filter forward { type filter hook forward priority 0; policy accept; }
          add rule inet filter forward ip saddr 10.11.12.13 drop

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::asked::Verb;
-use super::faults::{Fault, Point};
+use super::faults::{Fault, Point, Verb};
 
 /// What strikes, and how often.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::asked::Verb;
+use super::faults::Verb;
 use super::object::{key, metadata};
 use super::patch;
 use super::resource::{Resource, Target};
@@ -42,8 +42,7 @@ pub(super) fn write(shared: &Shared, write: &Write<'_>) -> Result<(u16, Vec<u8>)
 
 fn create(state: &mut State, write: &Write<'_>) -> Result<(u16, Vec<u8>), Status> {
     let resource = write.target.resource;
-    let somewhere = write.target.namespace.is_some() == resource.is_namespaced();
-    if write.target.name.is_some() || !somewhere {
+    if write.target.name.is_some() {
         return Err(Status::method_not_allowed());
     }
     let mut value = read(write)?;

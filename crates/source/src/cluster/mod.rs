@@ -161,6 +161,12 @@ impl Cluster {
         self.board.clone()
     }
 
+    /// The same for another thread, whenever it asks.
+    pub fn watching(&self) -> impl Fn() -> Vec<WatchStatus> + Send + Sync + use<> {
+        let board = self.board.clone();
+        move || board.all()
+    }
+
     /// The server's URL.
     pub fn server(&self) -> &str {
         &self.server

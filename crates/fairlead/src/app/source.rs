@@ -1,0 +1,210 @@
+//! Where the objects come from: files, or a cluster.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use fairlead_core::api::Change;
+use fairlead_source::cluster::{
+    Access, Cluster, Event, EventKind, OnAnswer, Recorder, Regarding, Wanted, Weight,
+};
+use fairlead_source::manifests::Manifests;
+
+use super::{Options, SourceOptions};
+use crate::http::{HardFailure, ServiceHealthFailure};
+use crate::metrics::Metrics;
+
+/// How long a process that ends waits for its last event to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What says which objects there are.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Files, or a folder of them.
+    Manifests(Box<Manifests>),
+    /// An API server.
+    Cluster(Box<Cluster>),
+}
+
+impl Source {
+    /// Opens what the options name. That an API server cannot be reached is no error here.
+    pub(super) fn open(options: &Options, metrics: &Arc<Metrics>) -> anyhow::Result<Source> {
+        match &options.source {
+            SourceOptions::Manifests(path) => {
+                Ok(Source::Manifests(Box::new(Manifests::open(path)?)))
+            }
+            SourceOptions::Api { kubeconfig, master } => {
+                let access = Access {
+                    kubeconfig: kubeconfig.clone(),
+                    master: master.clone(),
+                    ..Access::default()
+                };
+                let wanted = Wanted {
+                    node_name: options.settings.node_name.clone(),
+                };
+                let cluster = Cluster::open(&access, wanted, on_answer(metrics))?;
+                metrics.watches(cluster.watching())?;
+                info!(
+                    "following {} as {}",
+                    cluster.server(),
+                    options.settings.node_name
+                );
+                Ok(Source::Cluster(Box::new(cluster)))
+            }
+        }
+    }
+
+    /// Whether others may still tell of the Node after everything was read once.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Source::Cluster(_))
+    }
+
+    /// Where events go. Of files there is nobody to tell.
+    pub(super) fn events(&self) -> Events {
+        Events(self.cluster().map(Cluster::recorder))
+    }
+
+    /// Says what is different, and logs what an operator should know.
+    pub(super) fn changes(&mut self, now: Instant, say: &mut dyn FnMut(Change)) {
+        match self {
+            Source::Manifests(manifests) => {
+                let unread = manifests.changes(now, say);
+                unread.iter().for_each(|problem| warn!("{problem}"));
+            }
+            Source::Cluster(cluster) => {
+                for news in cluster.changes(say) {
+                    match news.weight {
+                        Weight::Info => info!("{news}"),
+                        Weight::Warning => warn!("{news}"),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is wrong with the source at present.
+    pub(super) fn problems(&self) -> Vec<String> {
+        match self {
+            Source::Manifests(manifests) => manifests.problems().map(ToString::to_string).collect(),
+            Source::Cluster(cluster) => {
+                let watches = cluster.watches();
+                watches
+                    .into_iter()
+                    .filter_map(|watch| watch.failure)
+                    .collect()
+            }
+        }
+    }
+
+    /// When to look for changes even if nothing can be read.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self {
+            Source::Manifests(manifests) => Some(manifests.due()),
+            Source::Cluster(_) => None,
+        }
+    }
+
+    /// Takes a taint off our Node. Files have none to take it off.
+    pub(super) fn remove_taint(&self, key: &str) {
+        if let Some(cluster) = self.cluster() {
+            cluster.remove_taint(key);
+        }
+    }
+
+    /// Records why the process ends, and gives that the time to be sent.
+    pub(super) fn last_words(&self, failure: &HardFailure) {
+        self.events().cannot_listen(failure);
+        if self.is_cluster() {
+            thread::sleep(LAST_WORDS);
+        }
+    }
+
+    /// The cluster, if it is one.
+    fn cluster(&self) -> Option<&Cluster> {
+        match self {
+            Source::Manifests(_) => None,
+            Source::Cluster(cluster) => Some(cluster),
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Source::Manifests(manifests) => manifests.as_fd(),
+            Source::Cluster(cluster) => cluster.as_fd(),
+        }
+    }
+}
+
+fn on_answer(metrics: &Arc<Metrics>) -> OnAnswer {
+    let metrics = Arc::clone(metrics);
+    Arc::new(move |answered| {
+        let host = &answered.host;
+        metrics.rest_client_answered(answered.method, host, &answered.code, answered.took);
+    })
+}
+
+/// Records events, if there is where to.
+#[derive(Debug, Clone)]
+pub(super) struct Events(Option<Recorder>);
+
+impl Events {
+    /// The proxy started.
+    pub(super) fn started(&self) {
+        self.record(
+            EventKind::Normal,
+            "Starting",
+            "StartKubeProxy",
+            String::new(),
+            Regarding::Node,
+        );
+    }
+
+    /// A server of which there is one cannot listen, and the process ends.
+    pub(super) fn cannot_listen(&self, failure: &HardFailure) {
+        let (reason, note) = (failure.reason(), failure.to_string());
+        self.record(
+            EventKind::Warning,
+            reason,
+            "StartKubeProxy",
+            note,
+            Regarding::Node,
+        );
+    }
+
+    /// The health check node port of a Service cannot be had.
+    pub(super) fn cannot_check(&self, failure: &ServiceHealthFailure) {
+        self.record(
+            EventKind::Warning,
+            ServiceHealthFailure::REASON,
+            ServiceHealthFailure::ACTION,
+            failure.to_string(),
+            Regarding::Service(failure.service.clone()),
+        );
+    }
+
+    fn record(
+        &self,
+        kind: EventKind,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+        regarding: Regarding,
+    ) {
+        let Some(recorder) = &self.0 else { return };
+        let event = Event {
+            kind,
+            reason,
+            action,
+            note,
+            regarding,
+        };
+        if !recorder.record(event) {
+            warn!("too many events at once; {reason} was not recorded");
+        }
+    }
+}
