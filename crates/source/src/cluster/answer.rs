@@ -69,6 +69,7 @@ impl Header<'_> {
 /// A list without its items.
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
+    kind: Option<String>,
     metadata: Option<ListMetadata>,
 }
 
@@ -81,12 +82,14 @@ struct ListMetadata {
 
 impl List {
     /// The version that the list shows, and the token for what comes after it, empty at the end.
-    pub(super) fn into_parts(self) -> (String, String) {
-        let metadata = self.metadata.unwrap_or_default();
-        (
-            metadata.resource_version.unwrap_or_default(),
-            metadata.r#continue.unwrap_or_default(),
-        )
+    /// `None` if it is no list of this kind: what a portal on the way answers with may be JSON as
+    /// well, and is no reason to take every object for gone.
+    pub(super) fn read(text: &[u8], kind: Kind) -> Option<(String, String)> {
+        let list: List = serde_json::from_slice(text).ok()?;
+        let metadata = list.metadata?;
+        let revision = metadata.resource_version.filter(|text| !text.is_empty())?;
+        (list.kind? == format!("{kind}List"))
+            .then(|| (revision, metadata.r#continue.unwrap_or_default()))
     }
 }
 

@@ -178,7 +178,7 @@ impl Link {
         // Files are read, and a plugin may be run that takes its time.
         let built = tokio::task::spawn_blocking(move || {
             let config = access::config(&access)?;
-            client_of(config, &access.patience)
+            client_of(config, &access)
         });
         let client = match timeout(PLUGIN, built).await {
             Ok(Ok(built)) => built.map_err(|error| Unreached(error.to_string()))?,
@@ -207,11 +207,17 @@ impl Link {
 }
 
 /// Builds a client, which runs an exec plugin if there is one.
-pub(super) fn client_of(config: Config, patience: &Patience) -> Result<Client, ClusterError> {
+pub(super) fn client_of(config: Config, access: &Access) -> Result<Client, ClusterError> {
     let server = config.cluster_url.to_string();
-    let unusable = |error: kube::Error| ClusterError::Unusable {
-        server: server.clone(),
-        why: chain(&error),
+    let unusable = |error: kube::Error| match &access.kubeconfig {
+        Some(path) => ClusterError::Kubeconfig {
+            path: path.clone(),
+            why: chain(&error),
+        },
+        None => ClusterError::Unusable {
+            server: server.clone(),
+            why: chain(&error),
+        },
     };
     // What kube makes of a proxy is what others of its clients have: a proxy has keepalives of
     // its own.
@@ -219,7 +225,7 @@ pub(super) fn client_of(config: Config, patience: &Patience) -> Result<Client, C
         let builder = ClientBuilder::try_from(config).map_err(unusable)?;
         return Ok(builder.build());
     }
-    let tcp = tcp(patience);
+    let tcp = tcp(&access.patience);
     if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
         return stack(&config, tcp).map_err(unusable);
     }

@@ -28,6 +28,7 @@ mod resource;
 mod roll;
 mod taint;
 mod talk;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod watcher;
@@ -95,7 +96,7 @@ impl Cluster {
         if !link::needs_plugin(&config) {
             // What is wrong with files is better said now than over and over again.
             let _context = runtime.enter();
-            link::client_of(config, &access.patience)?;
+            link::client_of(config, access)?;
         }
         let (outbox, inbox) = outbox::pair()?;
         let (recorder, events) = Recorder::pair();

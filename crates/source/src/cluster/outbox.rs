@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::conversation::Said;
+use super::telling::Said;
 
 /// Batches that may wait.
 const BATCHES: usize = 8;

@@ -32,7 +32,7 @@ const SERIES: Duration = Duration::from_mins(6);
 /// Attempts for an event.
 const ATTEMPTS: usize = 4;
 
-/// Longest note that the API takes.
+/// Longest note that the API takes, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
 /// Something that happened, for people who ask the cluster.
@@ -195,7 +195,7 @@ fn first(event: &Event, node: &str, now: Instant) -> (Call, Series) {
             EventKind::Normal => "Normal",
             EventKind::Warning => "Warning",
         },
-        "note": event.note.chars().take(LONGEST_NOTE).collect::<String>(),
+        "note": &event.note[..event.note.floor_char_boundary(LONGEST_NOTE)],
         "regarding": { "kind": kind, "namespace": namespace, "name": name, "uid": uid },
     });
     let call = Call {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use fairlead_core::api::Kind;
 
-use super::conversation::Said;
 use super::link::Link;
 use super::news::{News, Trouble};
 use super::outbox::Outbox;
 use super::patience::Patience;
+use super::telling::Said;
 
 /// How the watch of a kind fares.
 #[derive(Debug, Clone)]

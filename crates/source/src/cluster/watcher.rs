@@ -12,12 +12,13 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::answer::Status;
-use super::conversation::{Break, Conversation, Said};
+use super::conversation::{Break, Conversation};
 use super::link::Call;
 use super::news::{News, Trouble};
 use super::reflector::{Ask, End};
 use super::resource::{Resource, verb};
 use super::talk::{Talk, chance, rounded};
+use super::telling::Said;
 
 /// Watches are ended by the server after a time between this and twice as long, as client-go asks
 /// for, so that the nodes' watches spread over the servers there are.
@@ -28,6 +29,10 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// As much of a refusal is read as a Status ever has.
 const REFUSAL: usize = 64 << 10;
+
+const NO_ANSWER: End = End::Broken {
+    lived: Duration::ZERO,
+};
 
 /// Follows a kind for as long as it is polled.
 pub(super) async fn follow(kind: Kind, talk: Rc<Talk>) {
@@ -59,6 +64,8 @@ struct Watcher {
 enum Failure {
     /// The server is out of reach, which is told for all kinds together.
     Unreached(String),
+    /// The pulse found the server silent, and has told it.
+    Silent,
     /// This request did, and why.
     Failed(Break),
 }
@@ -93,7 +100,7 @@ impl Watcher {
         let mut dropped = self.dropped.clone();
         let answer = tokio::select! {
             answer = self.talk.link.send(&call, self.talk.patience.answer) => answer,
-            _ = dropped.changed() => return Err(gave_up()),
+            _ = dropped.changed() => return Err(Failure::Silent),
         };
         let answer = answer.map_err(|unreached| Failure::Unreached(unreached.0))?;
         self.talk.reached().await;
@@ -121,11 +128,11 @@ impl Watcher {
             let lived = asked.elapsed();
             let frame = tokio::select! {
                 frame = timeout(self.patience(ask, ends, lived), body.frame()) => frame,
-                _ = dropped.changed() => return Err(gave_up()),
+                _ = dropped.changed() => return Err(Failure::Silent),
             };
             let lived = asked.elapsed();
             match frame {
-                Err(_) if self.conversation.is_listing() => return Ok(Some(End::Ignored)),
+                Err(_) if self.conversation.is_streaming() => return Ok(Some(End::Ignored)),
                 Err(_) => return Err(broke("it went silent", lived)),
                 Ok(Some(Err(error))) => return Err(broke(&deepest(&error), lived)),
                 Ok(Some(Ok(frame))) => {
@@ -150,7 +157,7 @@ impl Watcher {
     fn patience(&self, ask: &Ask, ends: Duration, lived: Duration) -> Duration {
         match ask {
             Ask::Page(_) => self.talk.patience.answer,
-            _ if self.conversation.is_listing() => self.talk.patience.list,
+            _ if self.conversation.is_streaming() => self.talk.patience.list,
             _ => ends.saturating_sub(lived),
         }
     }
@@ -186,9 +193,12 @@ impl Watcher {
         let (end, text) = match failure {
             Failure::Unreached(why) => {
                 self.talk.unreached(&why).await;
-                let lived = Duration::ZERO;
                 self.note_failure(why);
-                return End::Broken { lived };
+                return NO_ANSWER;
+            }
+            Failure::Silent => {
+                self.note_failure("the server went silent".to_owned());
+                return NO_ANSWER;
             }
             Failure::Failed(broken) => (broken.end, self.words(ask, &broken)),
         };
@@ -249,12 +259,10 @@ impl Watcher {
         self.talk.board.set(self.resource.kind, |status| {
             status.heard = Some(now);
             status.connected = true;
-            if synced {
-                status.synced = true;
-                status.failure = None;
-            }
+            status.synced = synced;
+            status.failure = None;
         });
-        if synced && !self.conversation.is_listing() {
+        if synced && !self.conversation.is_streaming() {
             self.recovered();
         }
     }
@@ -270,15 +278,6 @@ impl Watcher {
     async fn tell(&mut self) {
         self.talk.outbox.send(&mut self.said).await;
     }
-}
-
-fn gave_up() -> Failure {
-    Failure::Failed(Break {
-        end: End::Broken {
-            lived: Duration::ZERO,
-        },
-        why: "the server went silent".to_owned(),
-    })
 }
 
 fn broke(why: &str, lived: Duration) -> Failure {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use fairlead_core::api::{Change, Kind, ObjectName};
 use serde_json::{Value, json};
 
-use super::super::conversation::{Break, Conversation, Said};
+use super::super::conversation::{Break, Conversation};
 use super::super::patience::Pauses;
 use super::super::reflector::{Ask, End};
+use super::super::telling::Said;
 
 /// A conversation, and what it said.
 struct Ear {
@@ -48,7 +49,7 @@ impl Ear {
     /// A whole page; the token of the next, if there is one.
     fn page(&mut self, items: &[Value], revision: &str, token: &str) {
         let metadata = json!({ "resourceVersion": revision, "continue": token });
-        let list = json!({ "kind": "List", "metadata": metadata, "items": items });
+        let list = json!({ "kind": "ServiceList", "metadata": metadata, "items": items });
         self.hears(&list.to_string()).unwrap();
         let closed = self.conversation.close(Duration::ZERO, &mut self.said);
         assert_eq!(closed.unwrap(), None);
@@ -339,4 +340,31 @@ fn nodes_and_slices_are_told_in_full() {
         Some(&Change::Deleted(Kind::EndpointSlice, name))
     );
     assert_eq!(ear.told()[0], "shop/web-1 of Some(\"web\")");
+}
+
+#[test]
+fn what_is_not_a_list_takes_nothing_away() {
+    let mut ear = Ear::paging(Kind::Service);
+    ear.page(&[service("a", "10.0.0.1", 1)], "9", "");
+    ear.told();
+    let metadata = json!({ "resourceVersion": "10" });
+    for (answer, why) in [
+        ("{}".to_owned(), "the server sent something else"),
+        ("<html></html>".to_owned(), "the server sent something else"),
+        (
+            json!({ "kind": "ServiceList", "metadata": {}, "items": [] }).to_string(),
+            "the server sent something else",
+        ),
+        (
+            json!({ "kind": "NodeList", "metadata": metadata, "items": [] }).to_string(),
+            "the server sent something else",
+        ),
+        (String::new(), "it ended in the middle of a list"),
+    ] {
+        assert!(matches!(ear.ends(EXPIRED), Ask::Page(_)));
+        ear.hears(&answer).unwrap();
+        let close = ear.conversation.close(Duration::ZERO, &mut ear.said);
+        assert_eq!(close.unwrap_err().why, why, "{answer}");
+        assert_eq!(ear.told(), [""; 0]);
+    }
 }
