@@ -20,6 +20,7 @@ mod rows;
 mod schema;
 mod slots;
 mod state;
+mod traffic;
 
 pub use counting::{Direction, Reason};
 pub use frame::Frame;
@@ -28,3 +29,4 @@ pub use observe::{Elements, Finding, Found, understand};
 pub use render::render;
 pub use schema::table;
 pub use state::{Group, PortState};
+pub use traffic::{Totals, Traffic};

@@ -7,6 +7,7 @@ mod costs;
 mod histories;
 mod kernel;
 mod refused;
+mod traffic;
 #[allow(dead_code, reason = "core's tests need more of it")]
 #[path = "../../../core/tests/random/universe.rs"]
 mod universe;

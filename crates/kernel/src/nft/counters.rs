@@ -33,13 +33,13 @@ pub struct CountedElement<'a> {
 /// Where counters are read: the kernel's nf_tables or a fake.
 pub trait ReadCounters {
     /// Gives every element of a set or map whose elements count to `take`; none if there is no
-    /// such set. Says whether all were given: the set held still meanwhile.
+    /// such set.
     fn elements(
         &mut self,
         table: TableId,
         set: SetName,
         take: &mut dyn FnMut(&CountedElement<'_>),
-    ) -> Result<bool, CallError>;
+    ) -> Result<(), CallError>;
 
     /// Gives every named counter of a table to `take`; none if there is no such table.
     fn counters(
@@ -70,7 +70,7 @@ impl ReadCounters for CounterSocket {
         table: TableId,
         set: SetName,
         take: &mut dyn FnMut(&CountedElement<'_>),
-    ) -> Result<bool, CallError> {
+    ) -> Result<(), CallError> {
         let request = Request {
             kind: wire::NFT_MSG_GETSETELEM,
             flags: 0,
@@ -92,7 +92,7 @@ impl ReadCounters for CounterSocket {
                     .for_each(|one| take(&one));
             },
         );
-        unless_missing(dumped, true)
+        unless_missing(dumped)
     }
 
     fn counters(
@@ -118,15 +118,15 @@ impl ReadCounters for CounterSocket {
                 }
             },
         );
-        unless_missing(dumped, true).map(drop)
+        unless_missing(dumped)
     }
 }
 
 /// What is not there has counted nothing.
-fn unless_missing<T>(result: Result<T, CallError>, missing: T) -> Result<T, CallError> {
-    match result {
-        Err(error) if error.errno == libc::ENOENT => Ok(missing),
-        result => result,
+fn unless_missing(dumped: Result<bool, CallError>) -> Result<(), CallError> {
+    match dumped {
+        Err(error) if error.errno != libc::ENOENT => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -33,14 +33,14 @@ impl ReadCounters for FakeNft {
         table: TableId,
         set: SetName,
         take: &mut dyn FnMut(&CountedElement<'_>),
-    ) -> Result<bool, CallError> {
+    ) -> Result<(), CallError> {
         let set = self
             .tables
             .get(&table)
             .and_then(|table| table.sets.get(set));
         let elements = set.into_iter().flat_map(FilledSet::counted);
         elements.for_each(|element| take(&element));
-        Ok(true)
+        Ok(())
     }
 
     fn counters(
