@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
+use fairlead_kernel::nft::counters::CounterSocket;
 
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 
@@ -30,6 +31,9 @@ use daemon::Daemon;
 use parameters::Parameters;
 use servers::Seen;
 use source::Source;
+
+/// How many Services have metrics of their own, which are six series each.
+const METRICS_MAX_SERVICES: usize = 1000;
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
@@ -97,6 +101,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
         )?
         .once();
     }
+    let counters = CounterSocket::open().context("cannot read counters")?;
+    metrics.traffic(counters, &families, METRICS_MAX_SERVICES)?;
     let seen = servers::start(
         &options,
         started,

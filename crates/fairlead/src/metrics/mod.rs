@@ -19,12 +19,14 @@ mod scraped;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::time::Duration;
 
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::report::Report;
+use fairlead_kernel::nft::counters::ReadCounters;
 use fairlead_source::cluster::WatchStatus;
 use jiff::Timestamp;
 use prometheus::core::Collector;
@@ -150,6 +152,17 @@ impl Metrics {
         read: impl Fn() -> Vec<WatchStatus> + Send + Sync + 'static,
     ) -> Result<()> {
         self.register(client::watches(read)?)
+    }
+
+    /// Has what the tables of these families count read by this handle whenever somebody
+    /// scrapes. At most `services` Services have series of their own.
+    pub(crate) fn traffic(
+        &self,
+        from: impl ReadCounters + Send + 'static,
+        families: &[Family],
+        services: usize,
+    ) -> Result<()> {
+        self.register(traffic::traffic(from, families, services)?)
     }
 
     /// A feature gate has a value. The stage is `ALPHA`, `BETA` or empty, as in kube-proxy.

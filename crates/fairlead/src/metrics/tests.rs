@@ -6,4 +6,5 @@
 mod exposition;
 mod node;
 mod table;
+mod traffic;
 mod values;

@@ -80,6 +80,18 @@ impl Node {
         }
     }
 
+    /// The kernel.
+    pub(super) fn kernel(&mut self) -> &mut FakeNft {
+        self.engine.nft().handle_mut()
+    }
+
+    /// Has what the kernel has counted by now told, of so many Services at most.
+    pub(super) fn count_traffic(&mut self, services: usize) {
+        let kernel = self.kernel().clone();
+        let registered = self.metrics.traffic(kernel, &Family::BOTH, services);
+        registered.unwrap();
+    }
+
     /// The value of one sample of a metric.
     pub(super) fn value(&self, name: &str, series: &str) -> f64 {
         let metrics = parse(&self.metrics.text().unwrap());

@@ -59,6 +59,7 @@ fn rows(list: &'static str) -> (Vec<Row>, BTreeSet<&'static str>) {
 fn everything() -> Exposition {
     let mut node = Node::new();
     node.queue_and_sync();
+    node.count_traffic(10);
     let metrics = &node.metrics;
     metrics.feature("NFTablesProxyMode", "", true);
     metrics.rest_client_answered("GET", "192.0.2.1:6443", "200", Duration::from_millis(3));
