@@ -26,6 +26,8 @@ pub struct Settings {
     /// Count the packets of connections to Services (`--traffic-counters`). Connections and
     /// refused packets are always counted.
     pub traffic_counters: bool,
+    /// Whether `externalIPs` of Services are served (the feature gate `AllowServiceExternalIPs`).
+    pub external_ips: bool,
 }
 
 impl Default for Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             node_port_addresses: NodePortAddresses::primary(),
             node_ip: None,
             traffic_counters: true,
+            external_ips: true,
         }
     }
 }

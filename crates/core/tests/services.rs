@@ -2,11 +2,12 @@
 
 mod build;
 
-use build::{ServiceText, cluster, service, texts};
+use build::{ServiceText, cluster, cluster_with, service, texts};
 use fairlead_core::address::Family::{self, V4, V6};
 use fairlead_core::address::Protocol::{Sctp, Tcp, Udp};
 use fairlead_core::api::{IpMode, ServiceType};
 use fairlead_core::model::ServicePort;
+use fairlead_core::settings::Settings;
 
 fn other_proxy(mut service: ServiceText) -> ServiceText {
     service.0.other_proxy = true;
@@ -399,4 +400,25 @@ fn of_ports_with_one_name_and_protocol_the_last_counts() {
     let both = web.port("dns", Udp, 53).port("dns", Tcp, 53);
     assert_eq!(cluster().with(both.clone()).ports("web").len(), 2);
     assert_eq!(problems(both), [""; 0]);
+}
+
+#[test]
+fn external_ips_that_are_not_allowed_are_not_served() {
+    let mut cluster = cluster_with(Settings {
+        external_ips: false,
+        ..Settings::default()
+    });
+    let web = service("web", "10.96.0.1").tcp(80).external("203.0.113.1");
+    let problems = cluster.tell(web.external("nonsense").balanced("192.0.2.1"));
+    assert!(problems.is_empty(), "{problems:?}");
+    let [port] = cluster.ports("web") else {
+        panic!("one port was expected");
+    };
+    assert!(port.external_ips.is_empty());
+    assert_eq!(texts(&port.load_balancer_ips), ["192.0.2.1"]);
+    cluster.0.set_settings(Settings::default());
+    assert!(
+        !cluster.0.settings().external_ips,
+        "Services were read without"
+    );
 }

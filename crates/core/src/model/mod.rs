@@ -166,6 +166,7 @@ impl Model {
         let settings = Settings {
             node_name: self.settings.node_name.clone(),
             node_ip: self.settings.node_ip,
+            external_ips: self.settings.external_ips,
             ..settings
         };
         if settings != self.settings {
@@ -253,7 +254,7 @@ impl Model {
 
     fn apply_service(&mut self, service: &api::Service) -> Vec<Problem> {
         self.progress.service_told();
-        let (ports, problems) = service_port::read(service);
+        let (ports, problems) = service_port::read(service, self.settings.external_ips);
         // Age decides who has a destination; what has no port wants none.
         let created = service.created.filter(|_| !ports.is_empty());
         let entry = self.services.entry(service.name.clone()).or_default();

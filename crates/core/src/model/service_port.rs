@@ -85,9 +85,14 @@ impl ServicePort {
 }
 
 /// The ports of a Service that this proxy serves, in both families; and what is wrong with it.
-pub(super) fn read(service: &Service) -> (Vec<ServicePort>, Vec<Problem>) {
+/// Its external IPs are left out if they are not allowed.
+pub(super) fn read(
+    service: &Service,
+    external_ips_allowed: bool,
+) -> (Vec<ServicePort>, Vec<Problem>) {
     let mut reader = Reader {
         service,
+        external_ips_allowed,
         problems: Vec::new(),
     };
     let ports = if is_proxied(service) {
@@ -106,6 +111,7 @@ fn is_proxied(service: &Service) -> bool {
 /// Reads one Service and collects what is wrong.
 struct Reader<'a> {
     service: &'a Service,
+    external_ips_allowed: bool,
     problems: Vec<Problem>,
 }
 
@@ -236,6 +242,9 @@ impl Reader<'_> {
     }
 
     fn external_ips(&mut self, family: Family) -> Vec<IpAddr> {
+        if !self.external_ips_allowed {
+            return Vec::new();
+        }
         let service = self.service;
         let texts = service
             .external_ips
