@@ -53,10 +53,7 @@ impl Folder {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Folder::All(folder) => folder,
-            Folder::One(file) => match file.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent,
-                _ => Path::new("."),
-            },
+            Folder::One(file) => folder_of(file),
         }
     }
 
@@ -86,6 +83,14 @@ impl Folder {
             };
         }
         Ok(listing)
+    }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

@@ -36,7 +36,10 @@ use fairlead_core::api::{Change, Kind};
 use agenda::{Agenda, Touch};
 use book::Book;
 use folder::{Folder, Listing, is_volume_swap};
-use watch::{Event, Watch};
+use watch::Event;
+
+pub(crate) use folder::{folder_of, read as read_file};
+pub(crate) use watch::Watch;
 
 pub use error::SourceError;
 pub use problem::Problem;
