@@ -12,18 +12,20 @@ use tracing_subscriber::{fmt, reload};
 /// How much is logged now. There is one log a process.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
-/// Starts the log. It can be started once.
-pub(crate) fn start(verbosity: i32) {
+/// Starts the log, as text or as JSON. It can be started once.
+pub(crate) fn start(verbosity: i32, json: bool) {
     let (level, handle) = reload::Layer::new(level(verbosity));
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         // Colours are for people; a log file has no use for them.
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    tracing_subscriber::registry()
-        .with(level)
-        .with(lines)
-        .init();
+    let log = tracing_subscriber::registry().with(level);
+    if json {
+        log.with(lines.json()).init();
+    } else {
+        log.with(lines).init();
+    }
     // Taken already means that it was started already, which the line above does not survive.
     let _ = LEVEL.set(handle);
 }

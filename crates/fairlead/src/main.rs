@@ -11,12 +11,8 @@ mod metrics;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use cli::Cli;
-
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fairlead: {error:#}");

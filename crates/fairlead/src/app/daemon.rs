@@ -23,30 +23,41 @@ use fairlead_core::start::{Gate, Missing, StartGate};
 use fairlead_kernel::link::AddressMonitor;
 use fairlead_kernel::memory;
 use fairlead_kernel::nft::watched::WatchedNft;
+use fairlead_kernel::sysctl::ProcSys;
 
 use super::Options;
 use super::host;
+use super::parameters::Parameters;
 use super::servers::Seen;
 use super::source::Source;
 use super::sweeper::{self, Sweep};
 use super::told::Told;
+use crate::config::{ConfigWatch, Shown};
 use crate::http::Alarms;
 use crate::metrics::Metrics;
 
 /// Everything the loop owns. One task owns model and engine; others read what it publishes.
 pub(super) struct Daemon {
     source: Source,
+    /// The configuration in effect.
+    pub(super) configuration: Shown,
+    /// Its file, if it has one.
+    pub(super) config_watch: Option<ConfigWatch>,
+    /// The kernel's parameters of connection tracking.
+    pub(super) conntrack: Parameters<ProcSys>,
+    /// The families that are served.
+    pub(super) families: Vec<Family>,
     /// Until there is enough known of this node to begin.
     gate: Option<StartGate>,
     /// When to ask the gate again, whether or not anything changes.
     ask_gate_at: Option<Instant>,
     /// What the log says that is waited for.
     waits_for: Option<Missing>,
-    model: Model,
+    pub(super) model: Model,
     engine: Engine<WatchedNft>,
     addresses: AddressMonitor,
     host: Vec<IpAddr>,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     sweeper: Sender<Sweep>,
     seen: Seen,
     metrics: Arc<Metrics>,
@@ -65,6 +76,8 @@ impl Daemon {
     pub(super) fn new(
         options: Options,
         source: Source,
+        config_watch: Option<ConfigWatch>,
+        conntrack: Parameters<ProcSys>,
         families: &[Family],
         seen: Seen,
         metrics: Arc<Metrics>,
@@ -78,15 +91,15 @@ impl Daemon {
             ask_gate_at: None,
             waits_for: None,
             source,
+            configuration: seen.configuration.clone(),
+            config_watch,
+            conntrack,
+            families: families.to_vec(),
             model,
             engine: Engine::new(nft, families),
             addresses: AddressMonitor::open().context("cannot watch this host's addresses")?,
             host: host::addresses().context("cannot list this host's addresses")?,
-            schedule: Schedule::new(Intervals {
-                min: options.min_sync_period,
-                retry: options.sync_period,
-                max: Some(ROUTINE),
-            }),
+            schedule: Schedule::new(intervals(options.min_sync_period, options.sync_period)),
             sweeper: sweeper::start(Arc::clone(&metrics))?,
             seen,
             metrics,
@@ -158,6 +171,7 @@ impl Daemon {
         match gate.verdict(&self.model, now) {
             Gate::Go(notices) => {
                 notices.iter().for_each(|notice| warn!("{notice}"));
+                self.judge_configuration()?;
                 let services = self.model.services().count();
                 info!("heard of {services} Services; beginning");
                 (self.gate, self.ask_gate_at) = (None, None);
@@ -196,7 +210,8 @@ impl Daemon {
 
     /// Waits until something can be read or is due.
     fn wait(&mut self) -> anyhow::Result<()> {
-        let due = [self.due(), self.source.due(), self.ask_gate_at];
+        let config = self.config_watch.as_ref().map(ConfigWatch::due);
+        let due = [self.due(), self.source.due(), self.ask_gate_at, config];
         let timeout = match due.into_iter().flatten().min() {
             Some(next) => until(next),
             None => PollTimeout::NONE,
@@ -204,9 +219,11 @@ impl Daemon {
         let nft = self.engine.nft();
         let always = [self.source.as_fd(), self.addresses.as_fd(), nft.as_fd()];
         let alarms = self.seen.alarms.as_ref().map(AsFd::as_fd);
+        let config = self.config_watch.as_ref().map(AsFd::as_fd);
         let mut readable: Vec<PollFd<'_>> = always
             .into_iter()
             .chain(alarms)
+            .chain(config)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         match poll(&mut readable, timeout) {
@@ -223,6 +240,7 @@ impl Daemon {
         problems.iter().for_each(|problem| warn!("{problem}"));
         self.metrics.told(&self.model);
         self.tell_health();
+        self.take_configuration(now);
         let mut changed = self.model.has_changed();
         changed |= self.addresses_changed();
         changed |= self.was_touched();
@@ -344,6 +362,15 @@ impl Daemon {
         if let Err(error) = thread.spawn(remove_leftovers) {
             warn!("what kube-proxy left stays: {error}");
         }
+    }
+}
+
+/// What the configuration says of when to sync.
+pub(super) fn intervals(min_sync_period: Duration, sync_period: Duration) -> Intervals {
+    Intervals {
+        min: min_sync_period,
+        retry: sync_period,
+        max: Some(ROUTINE),
     }
 }
 

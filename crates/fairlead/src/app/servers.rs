@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
+use serde_json::Value;
 use tracing::error;
 
 use fairlead_core::address::Family;
@@ -11,6 +12,7 @@ use fairlead_core::address::Family;
 use super::Options;
 use super::signals;
 use super::source::Events;
+use crate::config::Shown;
 use crate::health::{Health, Moment, ServiceHealth};
 use crate::http::{Alarm, Alarms, Configz, OnProbe, Pages, Probe, Servers};
 use crate::metrics::Metrics;
@@ -20,6 +22,8 @@ use crate::metrics::Metrics;
 pub(super) struct Seen {
     /// Whether the rules are up to date.
     pub(super) health: Health,
+    /// The configuration in effect.
+    pub(super) configuration: Shown,
     /// The health check node ports.
     pub(super) services: ServiceHealth,
     /// Where the loop hears that a server cannot listen and the process has to end.
@@ -28,10 +32,11 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Without a server.
-    pub(super) fn by_nobody(health: Health, families: &[Family]) -> Seen {
+    pub(super) fn by_nobody(options: &Options, health: Health, families: &[Family]) -> Seen {
         let (services, _) = ServiceHealth::channel(families);
         Seen {
             health,
+            configuration: Shown::new(&options.config),
             services,
             alarms: None,
         }
@@ -48,7 +53,8 @@ pub(super) fn start(
     events: Events,
 ) -> anyhow::Result<Seen> {
     let (services, updates) = ServiceHealth::channel(families);
-    let (alarm, alarms) = match options.bind_address_hard_fail {
+    let configuration = Shown::new(&options.config);
+    let (alarm, alarms) = match options.bind_hard_fail {
         true => Alarm::new().map(|(alarm, alarms)| (Some(alarm), Some(alarms)))?,
         false => (None, None),
     };
@@ -58,7 +64,7 @@ pub(super) fn start(
         hard_fail: alarm,
         health: health.clone(),
         on_probe: on_probe(metrics),
-        pages: pages(options, started, metrics),
+        pages: pages(options, configuration.clone(), started, metrics),
         on_service_failure: Box::new(move |failure| events.cannot_check(&failure)),
         services: updates,
     };
@@ -70,6 +76,7 @@ pub(super) fn start(
     let _ = signals_taken.recv();
     Ok(Seen {
         health,
+        configuration,
         services,
         alarms,
     })
@@ -96,14 +103,22 @@ fn on_probe(metrics: &Arc<Metrics>) -> OnProbe {
     })
 }
 
-fn pages(options: &Options, started: Moment, metrics: &Arc<Metrics>) -> Pages {
-    let (metrics, effective) = (Arc::clone(metrics), options.configuration.clone());
+fn pages(
+    options: &Options,
+    configuration: Shown,
+    started: Moment,
+    metrics: &Arc<Metrics>,
+) -> Pages {
+    let metrics = Arc::clone(metrics);
     Pages {
         mode: "nftables",
         metrics: Arc::new(move || metrics.text().map_err(|error| error.to_string())),
-        configz: Arc::new(move || Configz {
-            effective: effective.clone(),
-            restart_needed: None,
+        configz: Arc::new(move || {
+            let waiting = configuration.needs_restart();
+            Configz {
+                effective: serde_json::to_value(&*configuration.effective()).unwrap_or_default(),
+                restart_needed: (!waiting.is_empty()).then_some(Value::Object(waiting)),
+            }
         }),
         flags: Arc::new(options.flags.clone()),
         profiling: options.profiling,

@@ -23,10 +23,10 @@ impl Told {
             debug!("{what}");
         }
         news(&mut self.contested, &report.contested, |contested| {
-            warn!("{contested}")
+            warn!("{contested}");
         });
         news(&mut self.excluded, &report.excluded, |excluded| {
-            error!("{excluded}")
+            error!("{excluded}");
         });
     }
 }

@@ -1,67 +1,76 @@
 //! `fairlead render`.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use anyhow::bail;
 
 use fairlead_backends::engine;
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
+use fairlead_core::settings::Settings;
 use fairlead_kernel::nft::{json, text};
 use fairlead_source::manifests::Manifests;
 
-use super::ProxyFlags;
-use crate::app;
+use super::flags::{Command, Given, Invocation, Parsed, parse};
+use crate::app::{self, SourceOptions};
+use crate::config;
 
-/// Flags of `fairlead render`.
-#[derive(Debug, Args)]
-pub(crate) struct Render {
-    #[command(flatten)]
-    proxy: ProxyFlags,
-
-    /// Text that `nft -f` loads, or the JSON of libnftables-json(5).
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    format: Format,
+/// Prints the ruleset; what is wrong with the manifests goes to standard error.
+pub(super) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
+    match parse(Command::Render, Invocation::Fairlead, arguments)? {
+        Parsed::Help(help) => print_out(&help),
+        Parsed::Version | Parsed::RawVersion => {
+            print_out(concat!("fairlead ", env!("CARGO_PKG_VERSION"), "\n"))
+        }
+        Parsed::Work(given) => print_out(&rendered(&given)?),
+    }
 }
 
-/// `--format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+fn rendered(given: &Given) -> anyhow::Result<String> {
+    let config::Configured { options, warnings } = config::load(given)?;
+    for warning in warnings {
+        eprintln!("fairlead: {warning}");
+    }
+    let SourceOptions::Manifests(path) = options.source else {
+        bail!("--manifests: is needed: a YAML or JSON file, or a folder of them");
+    };
+    let model = read(options.settings, &path)?;
+    // The node may be another than this host: then its addresses are the Node object's.
+    let mut host = app::host_addresses().unwrap_or_default();
+    host.extend(&model.node().ips);
+    let batches = engine::plan_from_nothing(&model, &host, &Family::BOTH);
+    match given.flags.other.format.as_str() {
+        "text" => {
+            let scripts: Vec<_> = batches.iter().map(text::script).collect();
+            Ok(scripts.join("\n"))
+        }
+        "json" => Ok(json::script(&batches).to_string()),
+        other => bail!("--format: {other:?} is neither text nor json"),
+    }
 }
 
-impl Render {
-    /// Prints the ruleset; what is wrong with the manifests goes to standard error.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        let mut model = Model::new(self.proxy.settings()?);
-        let mut manifests = Manifests::open(&self.proxy.manifests)?;
-        let mut problems = Vec::new();
-        let unread = manifests.changes(Instant::now(), &mut |change| {
-            problems.extend(model.apply(change));
-        });
-        for problem in unread {
-            eprintln!("fairlead: {problem}");
-        }
-        for problem in problems {
-            eprintln!("fairlead: {problem}");
-        }
-        // The node may be another than this host: then its addresses are the Node object's.
-        let mut host = app::host_addresses().unwrap_or_default();
-        host.extend(&model.node().ips);
-        let batches = engine::plan_from_nothing(&model, &host, &Family::BOTH);
-        let printed = match self.format {
-            Format::Text => batches
-                .iter()
-                .map(text::script)
-                .collect::<Vec<_>>()
-                .join("\n"),
-            Format::Json => json::script(&batches).to_string(),
-        };
-        match io::stdout().write_all(printed.as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+fn read(settings: Settings, path: &Path) -> anyhow::Result<Model> {
+    let mut model = Model::new(settings);
+    let mut manifests = Manifests::open(path)?;
+    let mut problems = Vec::new();
+    let unread = manifests.changes(Instant::now(), &mut |change| {
+        problems.extend(model.apply(change));
+    });
+    for problem in unread {
+        eprintln!("fairlead: {problem}");
+    }
+    for problem in problems {
+        eprintln!("fairlead: {problem}");
+    }
+    Ok(model)
+}
+
+fn print_out(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
 }

@@ -1,18 +1,51 @@
-//! Flags turned into settings. All that is wrong is said at once.
+//! The configuration: flags and file turned into what the program does. All that is wrong is said
+//! at once.
+//!
+//! ```text
+//!  arguments ── cli::flags ──Given──┐
+//!                                   ├──▶ complete ──▶ validate ──▶ meaning ──▶ Options
+//!  file ─────── file ────────File───┘
+//! ```
 
-mod duration;
+pub(crate) mod address;
+mod compare;
+mod complete;
+mod defaults;
+pub(crate) mod duration;
+mod families;
+mod file;
+mod gates;
+mod meaning;
+mod mode;
+pub(crate) mod near;
 mod node_ports;
+mod origin;
+mod print;
+mod shown;
+pub(crate) mod v1alpha1;
+mod validate;
+mod watch;
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
-use ipnet::IpNet;
+pub(crate) use defaults::{HEALTHZ_PORT, METRICS_PORT, with_defaults};
+pub(crate) use families::{NodeFamilies, judge};
+pub(crate) use gates::Gates;
+use print::yaml;
+pub(crate) use shown::Shown;
+pub(crate) use watch::{ConfigWatch, Reread};
 
-pub(crate) use duration::duration;
+use crate::app::Options;
+use crate::cli::flags::Given;
+use complete::complete;
+use file::File;
+use v1alpha1::KubeProxyConfiguration;
 
-use fairlead_core::address::{Family, parse_net};
-use fairlead_core::settings::{DetectLocal, Settings};
-
-use crate::cli::{DetectLocalMode, ProxyFlags};
+/// The kube-proxy whose command line and file these are.
+pub(crate) const KUBE_PROXY_VERSION: &str = "1.36";
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,132 +67,77 @@ impl ConfigErrors {
     pub(crate) fn one(error: String) -> ConfigErrors {
         ConfigErrors(vec![error])
     }
-}
 
-/// Collects what is wrong, so that all of it can be said.
-#[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<String>);
-
-impl Problems {
-    /// Adds a problem.
-    pub(crate) fn add(&mut self, problem: String) {
-        self.0.push(problem);
-    }
-
-    /// Takes what is right, notes what is wrong.
-    pub(crate) fn take<T>(&mut self, result: Result<T, ConfigErrors>) -> Option<T> {
-        result.map_err(|errors| self.0.extend(errors.0)).ok()
-    }
-
-    /// The parts, if nothing was wrong with any.
-    pub(crate) fn settle<A, B, C>(
-        self,
-        parts: (Option<A>, Option<B>, Option<C>),
-    ) -> Result<(A, B, C), ConfigErrors> {
-        match parts {
-            (Some(a), Some(b), Some(c)) if self.0.is_empty() => Ok((a, b, c)),
-            _ => Err(ConfigErrors(self.0)),
+    /// Good if there is none.
+    pub(crate) fn none_or(errors: Vec<String>) -> Result<(), ConfigErrors> {
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors(errors))
         }
     }
 }
 
-/// What the flags mean.
-pub(crate) fn settings(flags: &ProxyFlags) -> Result<Settings, ConfigErrors> {
-    let mut errors = Vec::new();
-    let settings = Settings {
-        node_name: node_name(flags.hostname_override.as_deref(), &mut errors),
-        detect_local: detect_local(flags, &mut errors),
-        masquerade_all: flags.masquerade_all,
-        masquerade_mark: masquerade_mark(flags.iptables_masquerade_bit, &mut errors),
-        node_port_addresses: node_ports::read(&flags.nodeport_addresses, &mut errors),
-        ..Settings::default()
+/// A configuration that holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Configured {
+    /// What the program is to do.
+    pub(crate) options: Options,
+    /// What was given and has no effect, or should be given in another way.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads the file that the flags name, if they do, and says what it all means.
+pub(crate) fn load(given: &Given) -> Result<Configured, ConfigErrors> {
+    let path = &given.flags.other.config;
+    if path.is_empty() {
+        return understand(given, None);
+    }
+    let contents = fs::read(path)
+        .map_err(|error| ConfigErrors::one(format!("--config: {path} cannot be read: {error}")))?;
+    understand(given, Some(&contents))
+}
+
+/// What flags and the contents of the file that they name mean.
+pub(crate) fn understand(
+    given: &Given,
+    contents: Option<&[u8]>,
+) -> Result<Configured, ConfigErrors> {
+    let name = &given.flags.other.config;
+    let file: Option<File> = contents
+        .map(|contents| {
+            let text = std::str::from_utf8(contents)
+                .map_err(|error| vec![format!("{name}: not text in UTF-8: {error}")])?;
+            file::read(name, text)
+        })
+        .transpose()
+        .map_err(ConfigErrors)?;
+    let mut completed = complete(given, file);
+    let mut warnings = std::mem::take(&mut completed.warnings);
+    let options = meaning::options(&completed, &mut warnings)?;
+    Ok(Configured { options, warnings })
+}
+
+/// What the flags mean with the running configuration in place of the file's.
+fn understand_again(
+    given: &Given,
+    config: &KubeProxyConfiguration,
+) -> Result<Configured, ConfigErrors> {
+    let file = File {
+        config: config.clone(),
+        ..File::default()
     };
-    if errors.is_empty() {
-        Ok(settings)
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    let completed = complete(given, Some(file));
+    let mut warnings = Vec::new();
+    let options = meaning::options(&completed, &mut warnings)?;
+    Ok(Configured { options, warnings })
 }
 
-/// The node's name is the host's in lower case unless another is given, as the kubelet has it.
-fn node_name(given: Option<&str>, errors: &mut Vec<String>) -> String {
-    let name = match given {
-        Some(given) => given.to_owned(),
-        None => nix::unistd::gethostname()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
-    };
-    let name = name.trim().to_lowercase();
-    if name.is_empty() {
-        errors.push(
-            "--hostname-override: is empty; give the name of this node's Node object".to_owned(),
-        );
-    }
-    name
-}
-
-fn detect_local(flags: &ProxyFlags, errors: &mut Vec<String>) -> DetectLocal {
-    let mut required = |flag: &str, value: &str, what: &str| {
-        if value.is_empty() {
-            errors.push(format!(
-                "{flag}: is needed with this --detect-local-mode: {what}"
-            ));
-        }
-        value.to_owned()
-    };
-    match flags.detect_local_mode {
-        DetectLocalMode::BridgeInterface => DetectLocal::BridgeInterface(required(
-            "--pod-bridge-interface",
-            &flags.pod_bridge_interface,
-            "the name of the bridge",
-        )),
-        DetectLocalMode::InterfaceNamePrefix => DetectLocal::InterfaceNamePrefix(required(
-            "--pod-interface-name-prefix",
-            &flags.pod_interface_name_prefix,
-            "how the interfaces' names begin",
-        )),
-        DetectLocalMode::NodeCidr => DetectLocal::NodeCidr,
-        DetectLocalMode::ClusterCidr => match cluster_cidrs(&flags.cluster_cidr, errors) {
-            nets if nets.is_empty() => DetectLocal::None,
-            nets => DetectLocal::ClusterCidr(nets),
-        },
-    }
-}
-
-/// One network, or one of each family.
-fn cluster_cidrs(text: &str, errors: &mut Vec<String>) -> Vec<IpNet> {
-    let mut nets: Vec<IpNet> = Vec::new();
-    for part in text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
-        match parse_net(part) {
-            Ok(net)
-                if nets
-                    .iter()
-                    .any(|known| Family::of_net(*known) == Family::of_net(net)) =>
-            {
-                let family = Family::of_net(net);
-                errors.push(format!(
-                    "--cluster-cidr: {net} is a second {family} network; give one of each family"
-                ));
-            }
-            Ok(net) => nets.push(net),
-            Err(error) => errors.push(format!("--cluster-cidr: {error}")),
-        }
-    }
-    nets
-}
-
-fn masquerade_mark(bit: u32, errors: &mut Vec<String>) -> u32 {
-    1u32.checked_shl(bit).unwrap_or_else(|| {
-        errors.push(format!(
-            "--iptables-masquerade-bit: {bit} is not a bit of a mark; give 0 to 31"
-        ));
-        0
-    })
+/// Writes the configuration as it is used to a file.
+pub(crate) fn write(config: &Arc<KubeProxyConfiguration>, path: &Path) -> anyhow::Result<()> {
+    use anyhow::Context;
+    fs::write(path, yaml(config)?)
+        .with_context(|| format!("--write-config-to: {} cannot be written", path.display()))
 }
 
 #[cfg(test)]

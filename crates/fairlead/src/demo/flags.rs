@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
-use clap::Parser;
+use anyhow::bail;
 
 use fairlead_core::settings::Settings;
 
-use crate::cli::ProxyFlags;
+use crate::cli::flags::{Command, Invocation, Parsed, parse};
+use crate::config;
 
 /// The pods of the lab, which asks as one of them.
 const CLUSTER_CIDR: &str = "10.244.0.0/16,fd00:10:244::/48";
@@ -16,14 +17,6 @@ const CLUSTER_CIDR: &str = "10.244.0.0/16,fd00:10:244::/48";
 /// Flags that shape what is programmed.
 #[derive(Debug, Clone)]
 pub(super) struct Flags(Vec<OsString>);
-
-/// For the same reading as by the proxy.
-#[derive(Debug, Parser)]
-#[command(no_binary_name = true)]
-struct Parsed {
-    #[command(flatten)]
-    flags: ProxyFlags,
-}
 
 impl Flags {
     /// For the node of this name.
@@ -51,7 +44,11 @@ impl Flags {
 
     /// What they mean.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        Ok(Parsed::try_parse_from(&self.0)?.flags.settings()?)
+        let parsed = parse(Command::Run, Invocation::Fairlead, &self.0)?;
+        let Parsed::Work(given) = parsed else {
+            bail!("{self}: asks for something else");
+        };
+        Ok(config::load(&given)?.options.settings)
     }
 }
 

@@ -16,7 +16,7 @@ use fairlead_lab::Lab;
 
 use super::events::{Event, Events, Line};
 use super::flags::Flags;
-use crate::config::duration;
+use crate::config::duration::GoDuration;
 
 /// How long the proxy may take for anything, on a machine that has more to do.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -146,7 +146,7 @@ impl Synced {
             services: numbers.next()?,
             operations: numbers.next()?,
             messages: numbers.next()?,
-            apply: duration(apply).ok()?,
+            apply: apply.parse::<GoDuration>().ok()?.positive(),
         })
     }
 }

@@ -178,9 +178,7 @@ fn the_verbosity_changes_while_it_runs() -> Result<(), Failed> {
         "{answer}"
     );
     proxy.settle(&mut folder)?;
-    if !proxy.log().contains("DEBUG") {
-        return Err(proxy.failed("it does not say more"));
-    }
+    proxy.hear("DEBUG")?;
     proxy.end(Signal::SIGTERM)
 }
 

@@ -1,0 +1,77 @@
+//! What the daemon does about its configuration: what does not suit the node is told, and what
+//! changes in the file while it runs comes into effect.
+
+use std::time::Instant;
+
+use anyhow::bail;
+use tracing::{error, info, warn};
+
+use super::daemon::{Daemon, intervals};
+use super::oom;
+use crate::config::{NodeFamilies, Reread, judge};
+use crate::log;
+
+impl Daemon {
+    /// Tells what in the configuration does not suit this node's IP families. What cannot work at
+    /// all is an error.
+    pub(super) fn judge_configuration(&self) -> anyhow::Result<()> {
+        let node = self.model.node();
+        let judgement = judge(
+            &self.configuration.effective(),
+            &NodeFamilies {
+                primary: node.primary_family(),
+                dual_stack: self.families.len() > 1,
+                pod_cidrs: &node.pod_cidrs,
+            },
+        );
+        for warning in &judgement.warnings {
+            warn!("{warning}");
+        }
+        if judgement.errors.is_empty() {
+            Ok(())
+        } else {
+            bail!("{}", judgement.errors.join("; "))
+        }
+    }
+
+    /// Reads the configuration file if it changed.
+    pub(super) fn take_configuration(&mut self, now: Instant) {
+        let changes = self.config_watch.as_mut().and_then(|w| w.changes(now));
+        match changes {
+            None => {}
+            Some(Ok(reread)) => self.reconfigure(reread),
+            Some(Err(errors)) => error!("the configuration stays as it was: {errors}"),
+        }
+    }
+
+    fn reconfigure(&mut self, reread: Reread) {
+        let Reread {
+            options,
+            live,
+            warnings,
+        } = reread;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        for field in &live.applied {
+            info!("{field} changed in the configuration file and is in effect");
+        }
+        for (field, value) in &live.needs_restart {
+            warn!("{field} is {value} in the configuration file; that needs a restart");
+        }
+        let old = self.configuration.effective();
+        if old.oom_score_adj != options.config.oom_score_adj {
+            oom::adjust(options.oom_score_adj);
+        }
+        if old.conntrack != options.config.conntrack {
+            self.conntrack.track(&options.conntrack);
+        }
+        self.schedule
+            .set_intervals(intervals(options.min_sync_period, options.sync_period));
+        if old.logging.verbosity != options.config.logging.verbosity {
+            log::set(options.verbosity);
+        }
+        self.configuration.set(&options.config, live.needs_restart);
+        self.model.set_settings(options.settings);
+    }
+}

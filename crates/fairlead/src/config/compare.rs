@@ -1,0 +1,107 @@
+//! What of a new configuration can come into effect while the program runs, and what cannot.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::v1alpha1::KubeProxyConfiguration;
+
+/// Fields, or whole sections, that can change at any time.
+const LIVE: [&str; 15] = [
+    "clusterCIDR",
+    "conntrack",
+    "detectLocal",
+    "detectLocalMode",
+    "iptables.masqueradeAll",
+    "iptables.masqueradeBit",
+    "iptables.minSyncPeriod",
+    "iptables.syncPeriod",
+    "logging.verbosity",
+    "nftables.masqueradeAll",
+    "nftables.masqueradeBit",
+    "nftables.minSyncPeriod",
+    "nftables.syncPeriod",
+    "nodePortAddresses",
+    "oomScoreAdj",
+];
+
+/// What became of a new configuration, by paths of fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Live {
+    /// What changed and came into effect.
+    pub(crate) applied: Vec<String>,
+    /// What the file says otherwise, and is not so until the program is started again.
+    pub(crate) needs_restart: Map<String, Value>,
+}
+
+/// Compares what runs with what is wanted.
+pub(crate) fn compare(
+    running: &KubeProxyConfiguration,
+    wanted: &KubeProxyConfiguration,
+) -> Result<Live, serde_json::Error> {
+    let (running, wanted) = (
+        serde_json::to_value(running)?,
+        serde_json::to_value(wanted)?,
+    );
+    let mut paths = Vec::new();
+    differences(&running, &wanted, "", &mut paths);
+    let (applied, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_live(path));
+    let with_value = |path: String| {
+        let value = wanted.pointer(&pointer(&path)).cloned();
+        (path, value.unwrap_or(Value::Null))
+    };
+    Ok(Live {
+        applied,
+        needs_restart: others.into_iter().map(with_value).collect(),
+    })
+}
+
+fn pointer(path: &str) -> String {
+    format!("/{}", path.replace('.', "/"))
+}
+
+/// What runs, with all that is wanted and can change.
+pub(super) fn merge(
+    running: &KubeProxyConfiguration,
+    wanted: &KubeProxyConfiguration,
+    applied: &[String],
+) -> Result<KubeProxyConfiguration, serde_json::Error> {
+    let (mut merged, wanted) = (
+        serde_json::to_value(running)?,
+        serde_json::to_value(wanted)?,
+    );
+    for path in applied {
+        let pointer = pointer(path);
+        if let (Some(to), Some(from)) = (merged.pointer_mut(&pointer), wanted.pointer(&pointer)) {
+            to.clone_from(from);
+        }
+    }
+    serde_json::from_value(merged)
+}
+
+fn differences(one: &Value, other: &Value, path: &str, paths: &mut Vec<String>) {
+    let (Value::Object(fields), Value::Object(others)) = (one, other) else {
+        if one != other {
+            paths.push(path.to_owned());
+        }
+        return;
+    };
+    let names: BTreeSet<&String> = fields.keys().chain(others.keys()).collect();
+    for name in names {
+        let path = match path {
+            "" => name.clone(),
+            path => format!("{path}.{name}"),
+        };
+        let of = |fields: &serde_json::Map<String, Value>| {
+            fields.get(name).cloned().unwrap_or(Value::Null)
+        };
+        differences(&of(fields), &of(others), &path, paths);
+    }
+}
+
+fn is_live(path: &str) -> bool {
+    LIVE.iter().any(|live| {
+        let rest = path.strip_prefix(live);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
