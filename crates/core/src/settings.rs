@@ -23,8 +23,8 @@ pub struct Settings {
     pub node_port_addresses: NodePortAddresses,
     /// The node's address where it is not the Node object's first (`--bind-address`).
     pub node_ip: Option<IpAddr>,
-    /// Count the packets of connections to Services (`--traffic-counters`). Connections and
-    /// refused packets are always counted.
+    /// Count connections to Services, their packets and bytes (`--traffic-counters`). Refused
+    /// packets are always counted: no others pay for that.
     pub traffic_counters: bool,
     /// Whether `externalIPs` of Services are served (the feature gate `AllowServiceExternalIPs`).
     pub external_ips: bool,

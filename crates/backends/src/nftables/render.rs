@@ -8,7 +8,7 @@ use super::layout::Layout;
 use super::state::{DestinationState, PortState, Refused};
 
 /// Renders the routes of a service port. `before` is how its endpoints sat in their slots, if
-/// they did; `count_traffic`, whether the packets of its connections are counted.
+/// they did; `count_traffic`, whether its connections and their packets are counted.
 pub fn render(
     routes: &Routes,
     family: fairlead_core::address::Family,

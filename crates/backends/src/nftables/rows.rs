@@ -136,9 +136,11 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
 
     /// What counts, whatever becomes of the endpoints.
     fn counters(&mut self) {
+        if !self.port.count_traffic {
+            return;
+        }
         self.give(self.maps().connections, self.named(self.key(), None));
-        let directions = Direction::BOTH.into_iter();
-        for direction in directions.filter(|_| self.port.count_traffic) {
+        for direction in Direction::BOTH {
             let key = Bytes::new().direction(direction.number());
             let key = append(key, self.state.destination);
             self.give(self.maps().traffic, self.named(key, None));

@@ -27,7 +27,7 @@ pub struct PortState {
     pub hairpin: Vec<Target>,
     /// What it is reached by.
     pub destinations: Vec<DestinationState>,
-    /// Whether the packets of its connections are counted.
+    /// Whether its connections and their packets are counted.
     pub count_traffic: bool,
 }
 

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use fairlead_backends::nftables::{Reason, Totals, Traffic, table};
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{Change, Kind};
+use fairlead_core::settings::Settings;
 use fairlead_kernel::nft::counters::{CountedElement, Counts, ReadCounters};
 use fairlead_kernel::nft::fake::FakeNft;
 use fairlead_kernel::nft::handle::CallError;
 use fairlead_kernel::nft::ruleset::{Bytes, SetName, TableId};
 
 use crate::build::{ELSEWHERE, name, service, slice};
-use crate::kernel::Node;
+use crate::kernel::{Node, meaning};
 
 /// Between two readings.
 const LATER: Duration = Duration::from_secs(60);
@@ -379,4 +380,59 @@ fn the_kernel_is_read_the_less_often_the_longer_it_takes() {
     odd.takes = Duration::from_millis(100);
     assert_eq!([2000, 6999].map(|at| read(&mut odd, at)), [3, 3]);
     assert_eq!(read(&mut odd, 3_600_000), 4);
+}
+
+/// The same, with counters or without.
+fn counted(on: bool) -> Settings {
+    Settings {
+        traffic_counters: on,
+        ..Node::new(FakeNft::new(), Box::new(|_| None))
+            .model
+            .settings()
+            .clone()
+    }
+}
+
+#[test]
+fn without_counters_nothing_counts_but_what_is_refused() {
+    let mut node = Node::new(FakeNft::new(), Box::new(|_| None));
+    node.model.set_settings(counted(false));
+    for change in web("web", "10.96.0.1") {
+        node.model.apply(change);
+    }
+    node.settle();
+    let without = node.kernel().clone();
+    for set in ["connections", "traffic"] {
+        assert!(without.elements(table(Family::V4), set).is_empty());
+        assert!(!without.dump().contains(&format!("@{set}")), "{set}");
+    }
+    let count = |of: &mut FakeNft| of.count(table(Family::V4), Reason::NoEndpoint.name(), 60);
+    assert_eq!(count(node.kernel()), Ok(()));
+
+    // It is switched on and off without a new start.
+    node.model.set_settings(counted(true));
+    node.settle();
+    let with = node.kernel().clone();
+    for set in ["connections", "traffic"] {
+        assert!(!with.elements(table(Family::V4), set).is_empty());
+        assert!(with.dump().contains(&format!("@{set}")), "{set}");
+    }
+    node.model.set_settings(counted(false));
+    node.settle();
+    assert_eq!(meaning(node.kernel()), meaning(&without));
+
+    // And by one, in the tables that the process before left.
+    for (on, expected) in [(true, with), (false, without)] {
+        node.model.set_settings(counted(on));
+        node.engine.distrust();
+        node.settle();
+        assert_eq!(meaning(node.kernel()), meaning(&expected));
+        let refused = &mut Traffic::new(&[Family::V4], 0);
+        refused.read(node.kernel(), Instant::now()).unwrap();
+        assert_eq!(
+            refused.refused(Reason::NoEndpoint),
+            1,
+            "the table was made anew"
+        );
+    }
 }

@@ -22,7 +22,7 @@ use fairlead_kernel::nft::ruleset::{
 
 use super::counting::{self, COUNT_CONNECTIONS, COUNT_TRAFFIC, Reason};
 use super::schema::{NODEPORT_IPS, SERVICE_CIDRS};
-use rules::{cluster_ips_check, endpoints_check, nodeports, source_ranges_check};
+use rules::{cluster_ips_check, nodeports, source_ranges_check};
 
 /// Where elements of the no-endpoint maps send what is to be rejected.
 pub(super) const REJECT: &str = "reject-connection";
@@ -73,7 +73,7 @@ pub struct Frame {
     pub node_ports: NodePortScope,
     /// The networks cluster IPs come from.
     pub service_cidrs: Vec<IpNet>,
-    /// Whether the packets of connections to Services are counted.
+    /// Whether connections to Services and their packets are counted.
     pub count_traffic: bool,
 }
 
@@ -159,17 +159,17 @@ impl Frame {
             regular(
                 COUNT_CONNECTIONS,
                 "counts a connection by what its client asked for",
-                counting::count_connections(),
+                self.if_counted(counting::count_connections),
             ),
             regular(
                 COUNT_TRAFFIC,
                 "counts a packet by what its client asked for",
-                counting::count_traffic(),
+                self.if_counted(counting::count_traffic),
             ),
             regular(
                 "endpoints-check",
                 "refuses services without endpoints",
-                endpoints_check(),
+                self.endpoints_check(),
             ),
             regular(
                 "nodeport-endpoints-check",
@@ -184,6 +184,11 @@ impl Frame {
         ];
         chains.extend(self.base_chains());
         chains
+    }
+
+    /// The rules of a chain that counts. It has none when nothing leads there.
+    fn if_counted(&self, rules: fn() -> Vec<Rule>) -> Vec<Rule> {
+        self.count_traffic.then(rules).unwrap_or_default()
     }
 
     fn base_chains(&self) -> Vec<(Chain, Vec<Rule>)> {

@@ -92,6 +92,12 @@ impl Frame {
         rules
     }
 
+    pub(super) fn endpoints_check(&self) -> Vec<Rule> {
+        let count = self.count_traffic.then(counting::of_connections);
+        let refuse = Rule::new([lookup(key::address(), BY_ADDRESS.no_endpoint)]);
+        count.into_iter().chain([refuse]).collect()
+    }
+
     pub(super) fn nodeport_endpoints_check(&self) -> Vec<Rule> {
         self.at_node_ports(&lookup(key::nodeport(), BY_NODEPORT.no_endpoint))
     }
@@ -129,13 +135,6 @@ pub(super) fn nodeports() -> Vec<Rule> {
     vec![
         Rule::new([lookup(key::nodeport(), BY_NODEPORT.outside)]),
         Rule::new([lookup(key::nodeport(), BY_NODEPORT.services)]),
-    ]
-}
-
-pub(super) fn endpoints_check() -> Vec<Rule> {
-    vec![
-        counting::of_connections(),
-        Rule::new([lookup(key::address(), BY_ADDRESS.no_endpoint)]),
     ]
 }
 
