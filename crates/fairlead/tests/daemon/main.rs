@@ -19,6 +19,7 @@ mod sizes;
 mod stale;
 mod takeover;
 mod tampering;
+mod traffic;
 mod watch;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         stale::TESTS,
         takeover::TESTS,
         tampering::TESTS,
+        traffic::TESTS,
     ];
     libtest_mimic::run(&arguments, tests.concat().into_iter().map(trial).collect()).exit_code()
 }

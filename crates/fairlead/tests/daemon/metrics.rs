@@ -169,7 +169,7 @@ fn triggered_now(mut slice: Value, node: &str) -> Value {
 }
 
 /// The value of a series that is written as the page has it.
-fn value(lab: &Lab, series: &str) -> Result<f64, Failed> {
+pub(crate) fn value(lab: &Lab, series: &str) -> Result<f64, Failed> {
     let page = get(lab, "127.0.0.1:10249", "/metrics");
     let line = page.lines().find_map(|line| {
         let value = line.strip_prefix(series)?.strip_prefix(' ')?;
