@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::faults::{Fault, Point, Verb};
+use super::asked::Verb;
+use super::faults::{Fault, Point};
 
 /// What strikes, and how often.
 #[derive(Debug)]

@@ -24,10 +24,14 @@
 //! default, so that a test can have objects that lack something. What clients write is checked no
 //! more than that, but for Events.
 
+mod answer;
+mod asked;
 mod builder;
 mod chaos;
+mod content;
 mod error;
 mod faults;
+mod faulty;
 mod fill;
 mod handler;
 mod kubeconfig;
@@ -38,6 +42,7 @@ mod log;
 mod managed;
 mod object;
 mod options;
+mod orders;
 mod patch;
 mod reply;
 mod resource;
@@ -45,6 +50,7 @@ mod selector;
 mod serve;
 mod server;
 mod shared;
+mod snapshot;
 mod spoil;
 mod status;
 mod store;
@@ -53,9 +59,10 @@ mod validate;
 mod watch;
 mod writes;
 
+pub use asked::{On, Verb};
 pub use builder::Builder;
 pub use error::ApiServerError;
-pub use faults::{Fault, On, Verb};
+pub use faults::Fault;
 pub use fill::{NAMESPACE as FILLED_NAMESPACE, SLICE, cluster_ip, endpoint_ip, service_name};
 pub use kubeconfig::Credentials;
 pub use log::{OpenWatch, Request};

@@ -10,6 +10,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::faults::Fault;
+use super::handler::Client;
 use super::link::Reset;
 use super::list::Page;
 
@@ -27,10 +29,15 @@ impl Reply {
     }
 
     /// Something to write, and the body that comes of it.
-    pub(super) fn pieces(reset: Reset) -> (Writer, Reply) {
+    pub(super) fn pieces(client: &Client) -> (Writer, Reply) {
         // One in the making and one on its way.
         let (out, pieces) = mpsc::channel(1);
-        (Writer { out, reset }, Reply::Pieces(pieces))
+        let writer = Writer {
+            out,
+            reset: client.reset.clone(),
+            pace: client.pace,
+        };
+        (writer, Reply::Pieces(pieces))
     }
 
     /// All of it, where it does not come piece by piece anyway.
@@ -77,6 +84,25 @@ impl Body for Reply {
 #[derive(Debug)]
 pub(super) struct Gone;
 
+/// So many bytes at a time, with a pause in front.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    bytes: usize,
+    pause: Duration,
+}
+
+impl Pace {
+    pub(super) fn of(fault: &Fault) -> Option<Pace> {
+        match fault {
+            Fault::Slow { bytes, pause } => Some(Pace {
+                bytes: (*bytes).max(1),
+                pause: *pause,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// How long what was written may take to leave the process, before a reset discards the rest.
 const LEAVE: Duration = Duration::from_millis(20);
 
@@ -84,15 +110,24 @@ const LEAVE: Duration = Duration::from_millis(20);
 pub(super) struct Writer {
     out: mpsc::Sender<io::Result<Bytes>>,
     reset: Reset,
+    pace: Option<Pace>,
 }
 
 impl Writer {
     pub(super) async fn write(&self, bytes: impl Into<Bytes>) -> Result<(), Gone> {
-        let bytes = bytes.into();
-        if bytes.is_empty() {
-            return Ok(());
+        let mut bytes = bytes.into();
+        while !bytes.is_empty() {
+            let mut size = bytes.len();
+            if let Some(pace) = self.pace {
+                sleep(pace.pause).await;
+                size = size.min(pace.bytes);
+            }
+            self.out
+                .send(Ok(bytes.split_to(size)))
+                .await
+                .map_err(|_| Gone)?;
         }
-        self.out.send(Ok(bytes)).await.map_err(|_| Gone)
+        Ok(())
     }
 
     /// Resolves when the client is no longer there.

@@ -10,29 +10,50 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::handler::{Client, handle};
 use super::link::Link;
 use super::shared::{Condition, Shared};
 
-/// After a failure to accept (no descriptor left, for example) it is tried again.
+/// After a failure to accept (no descriptor left, for example) it is tried again so much later.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Accepts for ever.
 pub(super) async fn accept(
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
 ) -> Infallible {
     let mut condition = shared.condition.subscribe();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(shared.clone(), tls.clone(), stream))),
-            Err(_) => {
-                // A socket that does not listen cannot accept either.
-                let _ = condition.wait_for(|now| *now != Condition::Down).await;
-                tokio::time::sleep(RETRY).await;
+        let _ = condition.wait_for(|now| *now != Condition::Down).await;
+        // A socket that stopped listening is at its end for whom has watched it: registered anew,
+        // it is not.
+        if let Ok(listener) = listener.try_clone().and_then(TcpListener::from_std) {
+            accept_until_changed(&listener, tls.as_ref(), &shared, &mut condition).await;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Accepts until the server's condition changes, or there is a failure.
+async fn accept_until_changed(
+    listener: &TcpListener,
+    tls: Option<&TlsAcceptor>,
+    shared: &Arc<Shared>,
+    condition: &mut watch::Receiver<Condition>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            _ = condition.changed() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    tokio::spawn(serve(shared.clone(), tls.cloned(), stream));
+                }
+                Err(_) => return,
             }
         }
     }
@@ -61,6 +82,7 @@ async fn talk(shared: Arc<Shared>, tls: Option<TlsAcceptor>, link: Link) -> io::
     let mut client = Client {
         reset: link.reset.clone(),
         certified: false,
+        pace: None,
     };
     let Some(tls) = tls else {
         return requests(shared, client, link).await;

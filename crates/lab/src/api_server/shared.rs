@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::faults::{Asked, Fault, Faults, Point};
+use super::asked::Asked;
+use super::faults::{Fault, Faults, Point};
 use super::list::{NotYet, Page, list};
 use super::log::{Log, OpenWatch};
 use super::options::{Options, StreamingLists};

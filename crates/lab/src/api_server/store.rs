@@ -1,7 +1,6 @@
 //! Objects, their versions and what happened to them: a small etcd. Time is an argument.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,6 +8,7 @@ use serde_json::Value;
 use super::managed::managed_fields;
 use super::object::{Object, key, metadata};
 use super::resource::Resource;
+use super::snapshot::Snapshot;
 use super::status::Status;
 
 /// Something that happened to an object: made if there was none before, deleted if there is none
@@ -22,7 +22,7 @@ pub(super) struct Event {
 }
 
 /// All objects of a resource by key.
-type Objects = BTreeMap<String, Arc<Object>>;
+pub(super) type Objects = BTreeMap<String, Arc<Object>>;
 
 /// Objects and their history.
 #[derive(Debug)]
@@ -37,13 +37,6 @@ pub(super) struct Store {
     oldest: u64,
     /// Whether objects get the fields that say who manages what, which make up much of their size.
     manage: bool,
-}
-
-/// Objects as they were at a version.
-pub(super) struct Snapshot<'a> {
-    objects: &'a Objects,
-    /// What has changed since, as it was.
-    since: BTreeMap<String, Option<Arc<Object>>>,
 }
 
 /// Versions of a cluster do not begin at 1 either.
@@ -213,22 +206,6 @@ impl Store {
             metadata.entry("managedFields").or_insert(managed);
         }
         key
-    }
-}
-
-impl<'a> Snapshot<'a> {
-    /// All objects whose key comes after this one, in order.
-    pub(super) fn after(&'a self, key: &str) -> Box<dyn Iterator<Item = &'a Arc<Object>> + 'a> {
-        let range = (Bound::Excluded(key), Bound::Unbounded);
-        let now = self.objects.range::<str, _>(range);
-        if self.since.is_empty() {
-            return Box::new(now.map(|(_, object)| object));
-        }
-        let unchanged = now.filter(|(key, _)| !self.since.contains_key(*key));
-        let changed = self.since.range::<str, _>(range);
-        let changed = changed.filter_map(|(key, object)| Some((key, object.as_ref()?)));
-        let then: BTreeMap<&String, &Arc<Object>> = unchanged.chain(changed).collect();
-        Box::new(then.into_values())
     }
 }
 

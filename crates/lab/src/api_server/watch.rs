@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
-use super::faults::{Asked, Fault, Point};
+use super::asked::Asked;
+use super::faults::{Fault, Point};
 use super::lines;
 use super::object::Object;
 use super::options::Options;
@@ -132,7 +133,10 @@ impl Watch {
                     self.catch_up(&beginning.events);
                     self.bookmark(false);
                 }
-                () = sleep_until(self.deadline) => return Err(End::Done),
+                () = sleep_until(self.deadline) => {
+                    self.shared.awake().await;
+                    return Err(End::Done);
+                }
                 () = self.writer.gone() => return Err(End::Gone),
                 // Faults that were ordered, for example.
                 _ = news.changed() => {}
@@ -160,6 +164,10 @@ impl Watch {
     }
 
     async fn say(&mut self, event: &Event) -> Result<(), End> {
+        if event.version <= self.version {
+            // It had a version that was yet to come.
+            return Ok(());
+        }
         let mut line = Vec::new();
         if lines::write_event(event, &self.selection, &mut line) {
             self.add(&line, Point::Line).await?;
@@ -173,7 +181,7 @@ impl Watch {
         // Events are sent under the lock.
         let state = self.shared.state();
         if events.is_empty() {
-            self.version = state.store.version();
+            self.version = self.version.max(state.store.version());
         }
     }
 

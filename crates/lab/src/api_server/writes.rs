@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::faults::Verb;
+use super::asked::Verb;
 use super::object::{key, metadata};
 use super::patch;
 use super::resource::{Resource, Target};
@@ -42,7 +42,8 @@ pub(super) fn write(shared: &Shared, write: &Write<'_>) -> Result<(u16, Vec<u8>)
 
 fn create(state: &mut State, write: &Write<'_>) -> Result<(u16, Vec<u8>), Status> {
     let resource = write.target.resource;
-    if write.target.name.is_some() {
+    let somewhere = write.target.namespace.is_some() == resource.is_namespaced();
+    if write.target.name.is_some() || !somewhere {
         return Err(Status::method_not_allowed());
     }
     let mut value = read(write)?;

@@ -149,7 +149,6 @@ impl Answer {
     }
 
     /// What came of a line that is not complete.
-    #[expect(dead_code)]
     pub(crate) fn fragment(&self) -> &[u8] {
         &self.line
     }
@@ -183,7 +182,6 @@ pub(crate) fn get(server: &ApiServer, path: &str) -> Answer {
 }
 
 /// Sends something on a connection of its own.
-#[expect(dead_code)]
 pub(crate) fn send(
     server: &ApiServer,
     method: &str,

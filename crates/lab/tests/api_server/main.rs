@@ -1,8 +1,12 @@
 //! Whether the API server of tests is like the real one, and goes wrong as ordered.
 
+mod access;
 mod client;
+mod faults;
 mod lists;
+mod watch_faults;
 mod watches;
+mod writes;
 
 use fairlead_lab::api_server::ApiServer;
 use serde_json::{Value, json};
