@@ -1,7 +1,6 @@
 //! Which API server, and as whom: command line, kubeconfig and what a pod is given.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http::Uri;
 use kube::Config;
@@ -150,10 +149,3 @@ fn trim_token(config: &mut Config) {
         config.auth_info.token = Some(token.trim().to_owned().into());
     }
 }
-
-/// How soon a dead connection is noticed by the kernel: probes start after this,
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
-/// come in this interval,
-pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// and so many have to go unanswered: 30 s in all.
-pub(super) const KEEPALIVE_RETRIES: u32 = 3;

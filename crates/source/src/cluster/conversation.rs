@@ -65,6 +65,11 @@ impl Conversation {
         self.reflector.is_streaming()
     }
 
+    /// Whether the server sends bookmarks in watches.
+    pub(super) fn has_bookmarks(&self) -> bool {
+        self.reflector.has_bookmarks()
+    }
+
     /// Takes in a part of the answer.
     pub(super) fn hear(&mut self, chunk: &[u8], said: &mut Said) -> Result<(), Break> {
         let (reflector, telling) = (&mut self.reflector, &mut self.telling);

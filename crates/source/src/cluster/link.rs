@@ -6,23 +6,15 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::uri::Scheme;
-use http::{Method, Request, Response};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response};
 use kube::Config;
-use kube::client::{Body, Client, ClientBuilder, ConfigExt};
+use kube::client::{Body, Client};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tower::{BoxError, ServiceExt};
 
-use super::access::{self, Access, ClusterError, KEEPALIVE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES};
-use super::patience::Patience;
-
-/// Who we say we are, in the form that client-go has.
-const AGENT: &str = concat!("fairlead/", env!("CARGO_PKG_VERSION"), " (linux/amd64)");
+use super::access::{self, Access};
+use super::client::client_of;
 
 /// How long an exec plugin may take to say who we are.
 const PLUGIN: Duration = Duration::from_mins(1);
@@ -78,6 +70,7 @@ pub(super) struct Link {
     on_answer: OnAnswer,
     server: String,
     host: String,
+    agent: String,
     /// `None` until it is asked for again.
     client: RefCell<Option<Client>>,
     /// One at a time builds a client: a plugin should not be asked four times at once.
@@ -95,6 +88,7 @@ impl Link {
             on_answer,
             server: url.to_string().trim_end_matches('/').to_owned(),
             host: url.authority().map(ToString::to_string).unwrap_or_default(),
+            agent: agent(),
             client: RefCell::new(None),
             building: tokio::sync::Mutex::new(()),
             dropped: watch::Sender::new(0),
@@ -117,7 +111,7 @@ impl Link {
             .method(call.method.clone())
             .uri(&call.path)
             .header(ACCEPT, "application/json")
-            .header(USER_AGENT, AGENT)
+            .header(USER_AGENT, &self.agent)
             .header(CONTENT_TYPE, call.content_type)
             .body(Body::from(call.body.clone()))
             .map_err(|error| Unreached(error.to_string()))?;
@@ -136,7 +130,7 @@ impl Link {
         });
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.unreached(&error)),
+            Ok(Err(error)) => Err(self.unreached(&innermost(&error))),
             // Further requests are not to wait for the same connection.
             Err(_) => {
                 self.renew();
@@ -193,8 +187,11 @@ impl Link {
         Ok(client)
     }
 
-    fn unreached(&self, error: &kube::Error) -> Unreached {
-        let why = innermost(error);
+    fn unreached(&self, why: &str) -> Unreached {
+        if is_of_tls(why) {
+            // Authorities and certificates are replaced as time goes by.
+            self.renew();
+        }
         let hint = if why.contains("UnknownIssuer") {
             "; its certificate is not of the authority that the kubeconfig (or service account) names: check certificate-authority"
         } else if why.contains("invalid peer certificate") {
@@ -206,60 +203,29 @@ impl Link {
     }
 }
 
-/// Builds a client, which runs an exec plugin if there is one.
-pub(super) fn client_of(config: Config, access: &Access) -> Result<Client, ClusterError> {
-    let server = config.cluster_url.to_string();
-    let unusable = |error: kube::Error| match &access.kubeconfig {
-        Some(path) => ClusterError::Kubeconfig {
-            path: path.clone(),
-            why: chain(&error),
-        },
-        None => ClusterError::Unusable {
-            server: server.clone(),
-            why: chain(&error),
-        },
+/// Who we say we are, in the form that client-go has.
+fn agent() -> String {
+    // As Go calls them.
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" => "ppc64le",
+        other => other,
     };
-    // What kube makes of a proxy is what others of its clients have: a proxy has keepalives of
-    // its own.
-    if config.proxy_url.is_some() {
-        let builder = ClientBuilder::try_from(config).map_err(unusable)?;
-        return Ok(builder.build());
-    }
-    let tcp = tcp(&access.patience);
-    if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
-        return stack(&config, tcp).map_err(unusable);
-    }
-    let tls = config.rustls_https_connector_with_connector(tcp);
-    tls.and_then(|tls| stack(&config, tls)).map_err(unusable)
+    let version = env!("CARGO_PKG_VERSION");
+    format!("fairlead/{version} (linux/{architecture})")
 }
 
-fn tcp(patience: &Patience) -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(patience.connect));
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    // Keepalives rest while something sent waits to be acknowledged.
-    tcp.set_tcp_user_timeout(Some(KEEPALIVE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES));
-    tcp
+/// Whether one side did not accept the other's certificate.
+fn is_of_tls(why: &str) -> bool {
+    why.contains("certificate") || why.contains("fatal alert")
 }
 
-fn stack<C>(config: &Config, connector: C) -> Result<Client, kube::Error>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    let http = legacy::Client::builder(TokioExecutor::new())
-        .build::<_, Body>(connector)
-        .map_err(BoxError::from);
-    let builder = ClientBuilder::new(http, config.default_namespace.clone())
-        .with_layer(&config.extra_headers_layer()?);
-    let base = config.base_uri_layer();
-    Ok(match config.auth_layer()? {
-        Some(auth) => builder.with_layer(&auth).with_layer(&base).build(),
-        None => builder.with_layer(&base).build(),
-    })
+/// When the server wants to be asked again.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn method_name(method: &Method) -> &'static str {
@@ -277,25 +243,6 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
         error = source;
     }
     error.to_string()
-}
-
-/// All causes, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
-}
-
-/// Whether a plugin has to be run to know who we are.
-pub(super) fn needs_plugin(config: &Config) -> bool {
-    config.auth_info.exec.is_some() || config.auth_info.auth_provider.is_some()
 }
 
 /// A path below the server's, percent-encoded where a name may need it.

@@ -15,6 +15,7 @@
 mod access;
 mod answer;
 mod backoff;
+mod client;
 mod conversation;
 mod link;
 mod news;
@@ -93,10 +94,10 @@ impl Cluster {
             .build()?;
         let link = Link::new(access.clone(), &config, on_answer);
         let server = link.server().to_owned();
-        if !link::needs_plugin(&config) {
+        if !client::needs_plugin(&config) {
             // What is wrong with files is better said now than over and over again.
             let _context = runtime.enter();
-            link::client_of(config, access)?;
+            client::client_of(config, access)?;
         }
         let (outbox, inbox) = outbox::pair()?;
         let (recorder, events) = Recorder::pair();

@@ -14,6 +14,9 @@ pub struct Patience {
     pub silence: Duration,
     /// For the answer to that question, whatever it is.
     pub check: Duration,
+    /// How long a watch may be silent that had bookmarks before it is asked for anew. Behind a load
+    /// balancer, the server of this watch may hang while another answers that it is there.
+    pub bookmarks: Duration,
     /// For a streaming list to go on. A server that knows nothing of streaming lists never says
     /// that one is complete.
     pub list: Duration,
@@ -39,6 +42,8 @@ impl Default for Patience {
             answer: Duration::from_secs(30),
             silence: Duration::from_secs(25),
             check: Duration::from_secs(10),
+            // kube-apiserver sends one about every minute.
+            bookmarks: Duration::from_secs(150),
             list: Duration::from_secs(10),
             pauses: Pauses::default(),
             told: Duration::from_mins(5),
@@ -53,5 +58,17 @@ impl Default for Pauses {
             first: Duration::from_millis(800),
             longest: Duration::from_secs(30),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_hangs_is_noticed_within_a_minute() {
+        let patience = Patience::default();
+        assert!(patience.silence + patience.check < Duration::from_mins(1));
+        assert!(patience.answer < Duration::from_mins(1));
     }
 }

@@ -101,6 +101,8 @@ pub(super) struct Reflector {
     whole: bool,
     /// Whether a server that does not know the kind is at peace.
     optional: bool,
+    /// Whether a watch had a bookmark, so that more are to be expected.
+    bookmarks: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +122,7 @@ impl Reflector {
             broken_streams: 0,
             whole: false,
             optional,
+            bookmarks: false,
         }
     }
 
@@ -150,6 +153,11 @@ impl Reflector {
         self.state == State::Streaming
     }
 
+    /// Whether the server sends bookmarks in watches.
+    pub(super) fn has_bookmarks(&self) -> bool {
+        self.bookmarks
+    }
+
     /// Takes note of an event.
     pub(super) fn event(&mut self, mark: Mark<'_>) -> Reaction {
         match (&mut self.state, mark) {
@@ -168,6 +176,7 @@ impl Reflector {
                 State::Watching(known),
                 Mark::Object { revision } | Mark::Bookmark { revision, .. },
             ) => {
+                self.bookmarks |= matches!(mark, Mark::Bookmark { .. });
                 if !revision.is_empty() {
                     revision.clone_into(known);
                 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use fairlead_core::api::Kind;
 use http::Response;
-use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use tokio::sync::watch;
@@ -13,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::Status;
 use super::conversation::{Break, Conversation};
-use super::link::Call;
+use super::link::{self, Call};
 use super::news::{News, Trouble};
 use super::reflector::{Ask, End};
 use super::resource::{Resource, verb};
@@ -152,22 +151,25 @@ impl Watcher {
         }
     }
 
-    /// How long the next piece may take. Whether a watch that is silent is alive is for the pulse
-    /// to find out.
+    /// How long the next piece may take. Whether a server is alive whose watches are silent is for
+    /// the pulse to find out; a watch alone is known to be dead by the bookmarks that it lacks.
     fn patience(&self, ask: &Ask, ends: Duration, lived: Duration) -> Duration {
         match ask {
             Ask::Page(_) => self.talk.patience.answer,
             _ if self.conversation.is_streaming() => self.talk.patience.list,
-            _ => ends.saturating_sub(lived),
+            _ => {
+                let left = ends.saturating_sub(lived);
+                match self.conversation.has_bookmarks() {
+                    true => left.min(self.talk.patience.bookmarks),
+                    false => left,
+                }
+            }
         }
     }
 
     async fn refused(&self, answer: Response<Body>) -> Break {
         let code = answer.status().as_u16();
-        let retry_after = answer.headers().get(RETRY_AFTER);
-        let retry_after = retry_after
-            .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+        let retry_after = link::retry_after(answer.headers());
         let body = Limited::new(answer.into_body(), REFUSAL).collect();
         let body = match timeout(self.talk.patience.answer, body).await {
             Ok(Ok(body)) => body.to_bytes().to_vec(),
@@ -288,5 +290,5 @@ fn broke(why: &str, lived: Duration) -> Failure {
 }
 
 fn deepest(error: &kube::Error) -> String {
-    super::link::innermost(error)
+    link::innermost(error)
 }

@@ -16,21 +16,23 @@ use std::os::fd::AsFd;
 pub(crate) const NODE: &str = "node-1";
 
 /// How long a test waits for what has to come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Pauses that a test can wait for; servers that are silent are left alone.
+/// Pauses that a test can wait for. Servers that are silent are left alone, and so are those on a
+/// machine with much else to do.
 pub(crate) fn quick() -> Patience {
     Patience {
-        connect: Duration::from_secs(5),
-        answer: Duration::from_secs(5),
-        silence: Duration::from_mins(1),
-        check: Duration::from_secs(5),
-        list: Duration::from_secs(5),
+        connect: Duration::from_secs(30),
+        answer: Duration::from_secs(30),
+        silence: Duration::from_mins(2),
+        check: Duration::from_secs(30),
+        bookmarks: Duration::from_mins(2),
+        list: Duration::from_secs(30),
         pauses: Pauses {
             first: Duration::from_millis(5),
             longest: Duration::from_millis(80),
         },
-        told: Duration::from_mins(1),
+        told: Duration::from_mins(5),
     }
 }
 
@@ -151,6 +153,12 @@ impl Ear {
 
     pub(crate) fn is_synced(&self, kind: Kind) -> bool {
         self.told.contains(&Change::Synced(kind))
+    }
+
+    /// When the watch of a kind was last heard of.
+    pub(crate) fn heard(&self, kind: Kind) -> Option<Instant> {
+        let watches = self.cluster.watches();
+        watches.iter().find(|watch| watch.kind == kind)?.heard
     }
 
     pub(crate) fn count(&self, change: &Change) -> usize {

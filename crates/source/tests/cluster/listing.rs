@@ -87,7 +87,8 @@ fn a_server_that_refuses_streaming_lists_is_asked_for_pages() {
     // It is remembered.
     server.forget_requests();
     server.fail_once(On::watch(Resource::Services), Fault::FailWatch(410));
-    server.wait_until(PATIENCE, |server| asked(server).contains(&"watch"));
+    let watched = server.wait_until(PATIENCE, |server| asked(server).contains(&"watch"));
+    assert!(watched, "{:?}", asked(&server));
     assert_eq!(asked(&server)[0], "first page");
 }
 
@@ -175,7 +176,8 @@ fn what_is_no_list_takes_nothing_away() {
     server.fail_once(On::list(Resource::Services), Fault::Garbage);
     server.fail_once(On::watch(Resource::Services), Fault::FailWatch(410));
     server.forget_requests();
-    server.wait_until(PATIENCE, |server| asked(server).contains(&"watch"));
+    let watched = server.wait_until(PATIENCE, |server| asked(server).contains(&"watch"));
+    assert!(watched, "{:?}", asked(&server));
     ear.until_equal(&server);
     let gone = |told: &&Change| matches!(told, Change::Deleted(..));
     assert_eq!(ear.told.iter().filter(gone).count(), 0);

@@ -1,9 +1,9 @@
 //! How changes are heard, and what happens to those that fall into a gap.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fairlead_core::api::{Change, Kind, ObjectName};
-use fairlead_lab::api_server::{ApiServer, Fault, On, Resource};
+use fairlead_lab::api_server::{ApiServer, Fault, On, Request, Resource};
 use serde_json::json;
 
 use crate::ear::{Ear, NODE, PATIENCE};
@@ -101,16 +101,23 @@ fn a_watch_goes_on_from_the_last_bookmark() {
     ear.until_synced();
     // Nothing that the watch of nodes would tell, but time passes for it as well.
     let version = server.apply(&service("web", "10.96.0.77")).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    server.forget_requests();
-    server.fail(On::watch(Resource::Nodes), Fault::EndWatch);
-    let again = server.wait_until(PATIENCE, |server| !server.requests().is_empty());
-    assert!(again);
-    let request = &server.requests()[0];
-    assert_eq!(
-        request.parameter("resourceVersion"),
-        Some(version.to_string())
-    );
+    let from_there = |request: &Request| {
+        request.path == Resource::Nodes.path()
+            && request.parameter("resourceVersion") == Some(version.to_string())
+    };
+    let started = Instant::now();
+    while !server.requests().iter().any(from_there) {
+        assert!(started.elapsed() < PATIENCE, "{:#?}", server.requests());
+        // The first may be of before, or that the watch is one.
+        for _ in 0..2 {
+            let before = ear.heard(Kind::Node);
+            ear.until("told of a bookmark", |ear| ear.heard(Kind::Node) > before);
+        }
+        server.forget_requests();
+        server.fail_once(On::watch(Resource::Nodes), Fault::EndWatch);
+        assert!(server.wait_until(PATIENCE, |server| !server.requests().is_empty()));
+    }
+    let request = server.requests().into_iter().find(from_there).unwrap();
     assert_eq!(
         request.parameter("allowWatchBookmarks").as_deref(),
         Some("true")
