@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
-use super::link::{Call, segment};
+use super::link::{Call, retry_after, segment};
 use super::news::{News, Trouble};
 use super::talk::{Talk, chance};
 
@@ -99,26 +99,25 @@ pub(super) async fn send(mut events: mpsc::Receiver<Event>, talk: Rc<Talk>) {
     while let Some(event) = events.recv().await {
         let now = Instant::now();
         series.retain(|_, series| now.saturating_duration_since(series.last) < SERIES);
-        let failure = match series.get_mut(&event) {
+        let sent = match series.get_mut(&event) {
             Some(known) => {
                 known.count += 1;
                 known.last = now;
-                attempt(&talk, &repeated(known)).await.err()
+                attempt(&talk, &repeated(known)).await
             }
             None => {
                 let (call, known) = first(&event, &talk.node, now);
-                let failure = attempt(&talk, &call).await.err();
-                if failure.is_none() {
-                    series.insert(event.clone(), known);
-                }
-                failure
+                series.insert(event.clone(), known);
+                attempt(&talk, &call).await
             }
         };
-        let Some(why) = failure else {
+        if sent != Ok(true) {
+            series.remove(&event);
+        }
+        let Err(why) = sent else {
             trouble.recovered(now);
             continue;
         };
-        series.remove(&event);
         if trouble.failed(&why, now) {
             let reason = event.reason;
             let text = format!("the event {reason} is dropped: {why}");
@@ -127,41 +126,58 @@ pub(super) async fn send(mut events: mpsc::Receiver<Event>, talk: Rc<Talk>) {
     }
 }
 
-/// Sends a request until it is taken, or refused for good, or it has failed a few times.
-async fn attempt(talk: &Talk, call: &Call) -> Result<(), String> {
+/// How an attempt ended.
+enum Outcome {
+    Taken,
+    /// Gone by now, with the series that it was.
+    Gone,
+    Refused(String),
+    /// To be tried again, at the earliest after what the server asked for.
+    Failed(String, Option<Duration>),
+}
+
+/// Sends a request until it is taken, or refused for good, or it has failed a few times. Returns
+/// whether the event is there to be counted on.
+async fn attempt(talk: &Talk, call: &Call) -> Result<bool, String> {
     let mut backoff = Backoff::new(talk.patience.pauses);
-    let mut failure = String::new();
-    for tried in 1..=ATTEMPTS {
-        match talk.link.send(call, talk.patience.answer).await {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) => {
-                let code = answer.status().as_u16();
-                let verb = if call.method == Method::POST {
-                    "create"
-                } else {
-                    "patch"
-                };
-                match code {
-                    401 => talk.link.renew(),
-                    403 => {
-                        return Err(format!(
-                            "may not {verb} events.events.k8s.io; grant create and patch on events, see deploy/"
-                        ));
-                    }
-                    // Gone by now, with the series that it was.
-                    404 | 409 => return Ok(()),
-                    400..=428 => return Err(format!("{verb} was refused with {code}")),
-                    _ => {}
-                }
-                failure = format!("{verb} was refused with {code}");
+    let mut tried = 1;
+    loop {
+        match once(talk, call).await {
+            Outcome::Taken => return Ok(true),
+            Outcome::Gone => return Ok(false),
+            Outcome::Failed(_, asked) if tried < ATTEMPTS => {
+                sleep(backoff.pause_at_least(asked, chance())).await;
             }
-            Err(unreached) => failure = unreached.0,
+            Outcome::Refused(why) | Outcome::Failed(why, _) => return Err(why),
         }
-        if tried < ATTEMPTS {
-            sleep(backoff.pause(chance())).await;
-        }
+        tried += 1;
     }
-    Err(failure)
+}
+
+async fn once(talk: &Talk, call: &Call) -> Outcome {
+    let answer = match talk.link.send(call, talk.patience.answer).await {
+        Ok(answer) => answer,
+        Err(unreached) => return Outcome::Failed(unreached.0, None),
+    };
+    let code = answer.status().as_u16();
+    let verb = match call.method {
+        Method::POST => "create",
+        _ => "patch",
+    };
+    let why = format!("{verb} was refused with {code}");
+    match code {
+        200..=299 => Outcome::Taken,
+        401 => {
+            talk.link.renew();
+            Outcome::Failed(why, None)
+        }
+        403 => Outcome::Refused(format!(
+            "may not {verb} events.events.k8s.io; grant create and patch on events, see deploy/"
+        )),
+        404 | 409 => Outcome::Gone,
+        400..=428 => Outcome::Refused(why),
+        _ => Outcome::Failed(why, retry_after(answer.headers())),
+    }
 }
 
 fn first(event: &Event, node: &str, now: Instant) -> (Call, Series) {

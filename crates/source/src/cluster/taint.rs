@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::Status;
 use super::backoff::Backoff;
-use super::link::{Call, segment};
+use super::link::{Call, retry_after, segment};
 use super::news::{News, Trouble};
 use super::talk::{Talk, chance};
 
@@ -39,7 +39,14 @@ enum Outcome {
     /// Someone else changed the taints meanwhile.
     Conflict,
     Forbidden(String),
-    Failed(String),
+    /// To be tried again, at the earliest after what the server asked for.
+    Failed(String, Option<Duration>),
+}
+
+struct Answer {
+    code: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
 }
 
 /// Removes the taints with this key, however long it takes, and tells the outcome.
@@ -56,7 +63,7 @@ pub(super) async fn remove(key: String, talk: Rc<Talk>) {
             Outcome::Missing => return,
             Outcome::Conflict => (None, backoff.pause(chance())),
             Outcome::Forbidden(why) => (Some(why), FORBIDDEN.mul_f64(1.0 + chance())),
-            Outcome::Failed(why) => (Some(why), backoff.pause(chance())),
+            Outcome::Failed(why, asked) => (Some(why), backoff.pause_at_least(asked, chance())),
         };
         if let Some(why) = why
             && trouble.failed(&why, Instant::now())
@@ -70,16 +77,16 @@ pub(super) async fn remove(key: String, talk: Rc<Talk>) {
 
 async fn attempt(key: &str, talk: &Talk) -> Outcome {
     let path = format!("/api/v1/nodes/{}", segment(&talk.node));
-    let (code, body) = match exchange(&Call::get("nodes", &path), talk).await {
+    let answer = match exchange(&Call::get("nodes", &path), talk).await {
         Ok(answer) => answer,
-        Err(why) => return Outcome::Failed(why),
+        Err(why) => return Outcome::Failed(why, None),
     };
-    if code != 200 {
-        return refused("get", code, &body);
+    if answer.code != 200 {
+        return refused("get", &answer);
     }
-    let node: Node = match serde_json::from_slice(&body) {
+    let node: Node = match serde_json::from_slice(&answer.body) {
         Ok(node) => node,
-        Err(error) => return Outcome::Failed(format!("the Node cannot be read: {error}")),
+        Err(error) => return Outcome::Failed(format!("the Node cannot be read: {error}"), None),
     };
     let Some(change) = patch(key, node.spec.taints) else {
         return Outcome::Missing;
@@ -92,11 +99,13 @@ async fn attempt(key: &str, talk: &Talk) -> Outcome {
         content_type: "application/json-patch+json",
     };
     match exchange(&call, talk).await {
-        Ok((200, _)) => Outcome::Removed,
+        Ok(Answer { code: 200, .. }) => Outcome::Removed,
         // A test that fails makes the whole patch invalid.
-        Ok((409 | 422, _)) => Outcome::Conflict,
-        Ok((code, body)) => refused("patch", code, &body),
-        Err(why) => Outcome::Failed(why),
+        Ok(Answer {
+            code: 409 | 422, ..
+        }) => Outcome::Conflict,
+        Ok(answer) => refused("patch", &answer),
+        Err(why) => Outcome::Failed(why, None),
     }
 }
 
@@ -113,30 +122,38 @@ fn patch(key: &str, taints: Option<Vec<Value>>) -> Option<Value> {
     })
 }
 
-async fn exchange(call: &Call, talk: &Talk) -> Result<(u16, Vec<u8>), String> {
+async fn exchange(call: &Call, talk: &Talk) -> Result<Answer, String> {
     let patience = talk.patience.answer;
     let answer = talk.link.send(call, patience).await.map_err(|why| why.0)?;
     let code = answer.status().as_u16();
     if code == 401 {
         talk.link.renew();
     }
+    let retry_after = retry_after(answer.headers());
     let body = Limited::new(answer.into_body(), LARGEST_NODE).collect();
     match timeout(patience, body).await {
-        Ok(Ok(body)) => Ok((code, body.to_bytes().to_vec())),
+        Ok(Ok(body)) => Ok(Answer {
+            code,
+            retry_after,
+            body: body.to_bytes().to_vec(),
+        }),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("the answer was not complete within {patience:?}")),
     }
 }
 
-fn refused(verb: &str, code: u16, body: &[u8]) -> Outcome {
-    let status = Status::read(body);
-    let why = status.message();
+fn refused(verb: &str, answer: &Answer) -> Outcome {
+    let status = Status::read(&answer.body);
+    let (code, why) = (answer.code, status.message());
     match code {
         403 => Outcome::Forbidden(format!(
             "may not {verb} nodes: {why}; grant get and patch on nodes, see deploy/"
         )),
-        404 => Outcome::Failed(format!("there is no such node: {why}")),
-        _ => Outcome::Failed(format!("{verb} was refused: {why} ({code})")),
+        404 => Outcome::Failed(format!("there is no such node: {why}"), None),
+        _ => Outcome::Failed(
+            format!("{verb} was refused: {why} ({code})"),
+            answer.retry_after.or(status.retry_after()),
+        ),
     }
 }
 

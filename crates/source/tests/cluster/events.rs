@@ -120,6 +120,52 @@ fn events_survive_a_failure_or_two_and_are_dropped_after_more() {
 }
 
 #[test]
+fn what_is_written_waits_for_as_long_as_the_server_asks() {
+    let busy = Fault::Error {
+        code: 429,
+        retry_after: Some(1),
+    };
+    let server = ApiServer::start().unwrap();
+    let taint = json!([{ "key": "ours", "effect": "NoSchedule" }]);
+    server.apply(&tainted(&taint)).unwrap();
+    let mut ear = Ear::to(&server);
+    ear.until_synced();
+    server.fail_once(On::verb(Verb::Create).of(Resource::Events), busy.clone());
+    server.fail_once(On::verb(Verb::Patch).of(Resource::Nodes), busy);
+    ear.cluster.recorder().record(starting());
+    ear.cluster.remove_taint("ours");
+    assert!(server.wait_until(PATIENCE, |server| events(server).len() == 1));
+    ear.until_news("the taint ours is removed");
+    for method in ["POST", "PATCH"] {
+        let requests = server.requests().into_iter();
+        let times: Vec<_> = requests
+            .filter(|one| one.method == method)
+            .map(|one| one.at)
+            .collect();
+        assert_eq!(times.len(), 2, "{method}");
+        assert!(times[1] - times[0] >= Duration::from_secs(1), "{method}");
+    }
+}
+
+#[test]
+fn a_series_that_is_gone_begins_anew() {
+    let server = ApiServer::start().unwrap();
+    let mut ear = Ear::to(&server);
+    let recorder = ear.cluster.recorder();
+    recorder.record(unhealthy("port 80 is taken"));
+    assert!(server.wait_until(PATIENCE, |server| events(server).len() == 1));
+    let first = events(&server)[0]["metadata"]["name"].clone();
+    server.delete(Resource::Events, "shop", first.as_str().unwrap());
+    // Of the repetition it is learned that the event is gone.
+    recorder.record(unhealthy("port 80 is taken"));
+    recorder.record(unhealthy("port 80 is taken"));
+    assert!(server.wait_until(PATIENCE, |server| events(server).len() == 1));
+    assert_ne!(events(&server)[0]["metadata"]["name"], first);
+    ear.listen();
+    assert_eq!(ear.warnings(), [""; 0]);
+}
+
+#[test]
 fn recording_never_waits_and_says_when_it_is_too_much() {
     let server = ApiServer::start().unwrap();
     server.hang();
