@@ -133,11 +133,13 @@ pub(crate) fn spare_cluster_ip(index: u32) -> Ipv4Addr {
     nth(Ipv4Addr::new(10, 104, 0, 0), index)
 }
 
-fn cluster_ip(service: u32) -> Ipv4Addr {
+/// The cluster IP of a Service.
+pub(crate) fn cluster_ip(service: u32) -> Ipv4Addr {
     nth(Ipv4Addr::new(10, 96, 1, 0), service)
 }
 
-fn pod_ip(pod: u32) -> Ipv4Addr {
+/// The address of a pod.
+pub(crate) fn pod_ip(pod: u32) -> Ipv4Addr {
     nth(Ipv4Addr::new(10, 128, 1, 0), pod)
 }
 

@@ -5,6 +5,7 @@
 
 mod api;
 mod cluster;
+mod conntrack;
 mod network;
 mod print;
 mod process;
@@ -42,7 +43,12 @@ fn main() -> anyhow::Result<()> {
         eprintln!("measuring {cluster} ...");
         measured.push(Measured::of(cluster, folder.path())?);
     }
-    tables::print(&measured);
+    eprintln!(
+        "measuring {} connections ...",
+        print::count(conntrack::CONNECTIONS)
+    );
+    let looks = conntrack::measure(folder.path())?;
+    tables::print(&measured, &looks);
     Ok(())
 }
 

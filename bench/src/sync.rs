@@ -186,12 +186,14 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     Ok((result, started.elapsed()))
 }
 
-fn engine() -> anyhow::Result<Engine<NftSocket>> {
+/// An engine that knows nothing yet of what is installed.
+pub(crate) fn engine() -> anyhow::Result<Engine<NftSocket>> {
     let nft = NftSocket::open().context("cannot talk to nf_tables")?;
     Ok(Engine::new(nft, &Family::BOTH))
 }
 
-fn settings() -> anyhow::Result<Settings> {
+/// The settings of every node here.
+pub(crate) fn settings() -> anyhow::Result<Settings> {
     Ok(Settings {
         node_name: cluster::NODE.to_owned(),
         detect_local: DetectLocal::ClusterCidr(vec![cluster::PODS.parse()?]),

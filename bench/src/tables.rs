@@ -1,15 +1,33 @@
 //! What was measured, as tables; docs/PERFORMANCE.md says how to read them.
 
 use crate::Measured;
+use crate::conntrack::Look;
 use crate::print::{self, count, factor, mebibytes, time};
 
 /// Prints everything.
-pub(crate) fn print(measured: &[Measured]) {
+pub(crate) fn print(measured: &[Measured], looks: &[Look]) {
     cold_starts(measured);
     restarts(measured);
     changes(measured);
     processes(measured);
     followed(measured);
+    stale_connections(looks);
+}
+
+fn stale_connections(looks: &[Look]) {
+    let rows = looks.iter().map(|look| {
+        vec![
+            look.what.to_owned(),
+            count(look.connections),
+            count(look.deleted),
+            time(look.took),
+        ]
+    });
+    print::table(
+        "conntrack: UDP connections that have outlived their endpoints, found and deleted",
+        &["looked at", "connections", "deleted", "time"],
+        rows,
+    );
 }
 
 fn cold_starts(measured: &[Measured]) {

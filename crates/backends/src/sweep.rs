@@ -99,3 +99,126 @@ fn kernel_protocol(protocol: Protocol) -> conntrack::Protocol {
         Protocol::Sctp => conntrack::Protocol::Sctp,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use fairlead_kernel::conntrack::{FakeConntrack, Tuple};
+
+    use super::*;
+
+    const SERVICES: u8 = 50;
+    const CLIENTS: u16 = 4;
+
+    fn service(index: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 96, 0, index)
+    }
+
+    fn pod(last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, 0, last)
+    }
+
+    fn flow(
+        protocol: conntrack::Protocol,
+        client: u16,
+        to: Ipv4Addr,
+        pod: Ipv4Addr,
+    ) -> conntrack::Flow {
+        let tuple = |src: Ipv4Addr, dst: Ipv4Addr, sport, dport| Tuple {
+            src: src.into(),
+            dst: dst.into(),
+            sport,
+            dport,
+        };
+        // The kernel lets no two flows be answered alike.
+        let from = Ipv4Addr::new(10, 244, 9, to.octets()[3]);
+        conntrack::Flow {
+            protocol,
+            original: tuple(from, to, 1024 + client, 53),
+            reply: tuple(pod, from, 5353, 1024 + client),
+            dnat: true,
+            zone: 0,
+            id: None,
+        }
+    }
+
+    /// Every client asked every Service by every protocol; half were answered by each pod.
+    fn table() -> FakeConntrack {
+        let mut table = FakeConntrack::default();
+        for protocol in [
+            conntrack::Protocol::Tcp,
+            conntrack::Protocol::Udp,
+            conntrack::Protocol::Sctp,
+        ] {
+            for client in 0..CLIENTS {
+                for index in 0..SERVICES {
+                    let pod = pod(1 + (client % 2) as u8);
+                    table.insert(flow(protocol, client, service(index), pod));
+                }
+            }
+        }
+        table
+    }
+
+    /// These Services, which one pod serves.
+    fn served_by_one(services: impl Iterator<Item = u8>, protocols: &[Protocol]) -> Suspects {
+        let mut suspects = Suspects::default();
+        let address = IpAddr::from(pod(1));
+        for index in services {
+            let at =
+                |protocol: &Protocol| Destination::Address(service(index).into(), *protocol, 53);
+            let serving = vec![Target {
+                address,
+                port: 5353,
+            }];
+            suspects.insert(protocols.iter().map(at), serving);
+        }
+        suspects
+    }
+
+    fn swept(table: &mut FakeConntrack, suspects: &Suspects) -> Swept {
+        sweep(table, Family::V4, suspects, &NodePortReach::default()).unwrap()
+    }
+
+    #[test]
+    fn many_services_cost_one_look_for_each_protocol() {
+        let mut table = table();
+        let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+        let suspects = served_by_one(0..SERVICES, &all);
+        let stale = usize::from(CLIENTS / 2) * usize::from(SERVICES);
+        let (before, swept) = (table.all().len(), swept(&mut table, &suspects));
+        assert_eq!((swept.deleted, table.dumps()), (2 * stale, 2));
+        assert_eq!(table.all().len(), before - swept.deleted);
+        let other = conntrack::Protocol::Tcp;
+        let is_right = |flow: &conntrack::Flow| flow.protocol == other || flow.reply.src == pod(1);
+        assert!(table.all().iter().all(is_right));
+    }
+
+    #[test]
+    fn one_service_is_looked_for_alone() {
+        let mut table = table();
+        let suspects = served_by_one(7..8, &[Protocol::Udp]);
+        let swept = swept(&mut table, &suspects);
+        assert_eq!(
+            (swept.deleted, table.dumps()),
+            (usize::from(CLIENTS / 2), 1)
+        );
+        let gone = flow(conntrack::Protocol::Udp, 1, service(7), pod(2));
+        assert!(
+            table
+                .all()
+                .iter()
+                .all(|flow| flow.original != gone.original || flow.protocol != gone.protocol)
+        );
+    }
+
+    #[test]
+    fn a_family_without_suspects_is_not_looked_at() {
+        let mut table = table();
+        let suspects = served_by_one(0..SERVICES, &[Protocol::Udp]);
+        let reach = NodePortReach::default();
+        let swept = sweep(&mut table, Family::V6, &suspects, &reach).unwrap();
+        assert_eq!((swept.deleted, table.dumps()), (0, 0));
+    }
+}
