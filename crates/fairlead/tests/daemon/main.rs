@@ -7,6 +7,7 @@
 mod rig;
 
 mod churn;
+mod flows;
 mod health;
 mod input;
 mod life;

@@ -1,8 +1,7 @@
 //! Tracked connections that outlive what they were made for.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::net::UdpSocket;
 
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
@@ -10,6 +9,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::flows::{Clients, client, connected, flows, flows_from, heard, is_asked, leads};
 use crate::objects::{service, slice};
 use crate::rig::{Folder, Proxy};
 use crate::tests;
@@ -24,16 +24,22 @@ tests! {
     flows_to_a_service_that_went_while_nobody_ran_are_deleted,
     flows_to_destinations_that_were_given_up_are_deleted,
     flows_to_node_ports_on_localhost_are_deleted,
+    sctp_associations_with_an_endpoint_that_is_gone_are_deleted,
 }
 
 /// Where DNS is asked for.
-const ASKED: [&str; 3] = ["10.96.22.1:53", "192.0.2.10:30530", "203.0.113.22:53"];
+const ASKED: [&str; 4] = [
+    "10.96.22.1:53",
+    "192.0.2.10:30530",
+    "203.0.113.22:53",
+    "203.0.113.122:53",
+];
 
 fn flows_to_an_endpoint_that_is_gone_are_deleted() -> Result<(), Failed> {
     let (lab, mut folder) = (Lab::new()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let clients = Clients::ask(&lab, 12)?;
+    let clients = Clients::ask(&lab, &ASKED, 12)?;
     // Nobody's business: straight to pods, one of them the endpoint that will be gone, and TCP.
     for pod in ["10.244.2.6:5353", "10.244.2.9:5353"] {
         lab.ask(Client::Pod, Protocol::Udp, pod.parse()?, 3)?;
@@ -62,7 +68,7 @@ fn flows_to_another_port_of_an_endpoint_are_deleted() -> Result<(), Failed> {
     let (lab, mut folder) = (Lab::new()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let clients = Clients::ask(&lab, 4)?;
+    let clients = Clients::ask(&lab, &ASKED, 4)?;
     folder.apply(&slice("dns", "UDP", 9376, &["10.244.2.5"]))?;
     proxy.settle(&mut folder)?;
     clients.eventually_meet("10.244.2.5 9376", &proxy)?;
@@ -73,7 +79,7 @@ fn flows_to_a_service_that_has_no_endpoint_any_more_are_deleted() -> Result<(), 
     let (lab, mut folder) = (Lab::new()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let clients = Clients::ask(&lab, 4)?;
+    let clients = Clients::ask(&lab, &ASKED, 4)?;
     folder.apply(&slice("dns", "UDP", 5353, &[]))?;
     proxy.settle(&mut folder)?;
     eventually("no flow is left", || Ok(!is_asked(&lab, &ASKED)?))
@@ -122,7 +128,7 @@ fn flows_that_outlived_a_restart_are_deleted() -> Result<(), Failed> {
     let (lab, mut folder) = (Lab::new()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let clients = Clients::ask(&lab, 6)?;
+    let clients = Clients::ask(&lab, &ASKED, 6)?;
     drop(proxy);
     folder.apply(&slice("dns", "UDP", 5353, &["10.244.2.5"]))?;
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
@@ -135,7 +141,7 @@ fn flows_to_a_service_that_went_while_nobody_ran_are_deleted() -> Result<(), Fai
     let (lab, mut folder) = (Lab::new()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let _clients = Clients::ask(&lab, 6)?;
+    let _clients = Clients::ask(&lab, &ASKED, 6)?;
     drop(proxy);
     folder.delete("Service dns")?;
     assert!(is_asked(&lab, &ASKED)?, "they live on meanwhile");
@@ -151,10 +157,11 @@ fn flows_to_destinations_that_were_given_up_are_deleted() -> Result<(), Failed> 
     let (lab, mut folder) = (Lab::new()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let clients = Clients::ask(&lab, 6)?;
+    let clients = Clients::ask(&lab, &ASKED, 6)?;
     let [cluster_ip, given_up @ ..] = ASKED;
     let [mut dns, _] = dns_objects();
     dns["spec"]["externalIPs"] = json!(["203.0.113.23"]);
+    dns["status"] = ingress("203.0.113.123");
     dns["spec"]["ports"][0]["nodePort"] = json!(30531);
     folder.apply(&dns)?;
     proxy.settle(&mut folder)?;
@@ -185,12 +192,34 @@ fn flows_to_node_ports_on_localhost_are_deleted() -> Result<(), Failed> {
     proxy.end(Signal::SIGTERM)
 }
 
-/// Whether the node knows a flow that was begun to one of these.
-fn is_asked(lab: &Lab, destinations: &[&str]) -> Result<bool, Failed> {
-    let flows = flows(lab)?;
-    Ok(flows
-        .iter()
-        .any(|flow| destinations.iter().any(|to| leads(flow, to))))
+/// The node is told of them: not every kernel that tests run on has SCTP.
+fn sctp_associations_with_an_endpoint_that_is_gone_are_deleted() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let spec = json!({
+        "clusterIP": "10.96.22.2", "ports": [{"protocol": "SCTP", "port": 3868}],
+    });
+    let [both, one] = [&["10.244.2.5", "10.244.2.6"][..], &["10.244.2.5"]];
+    let hss = |endpoints| slice("hss", "SCTP", 3868, endpoints);
+    let mut folder = Folder::new(&[service("hss", &spec), hss(both)])?;
+    let mut proxy = Proxy::start(&lab, &folder, &flags())?;
+    proxy.settle(&mut folder)?;
+    for (endpoint, port) in both.iter().zip([40_001, 40_002]) {
+        let told = format!(
+            "conntrack -I -p sctp -s 198.51.100.7 -d 10.96.22.2 --sport {port} --dport 3868 \
+             --dst-nat {endpoint} --state ESTABLISHED --timeout 600 \
+             --orig-vtag 1 --reply-vtag 2"
+        );
+        on_node(&lab, &told)?;
+        assert_eq!(flows_from(&lab, endpoint)?.len(), 1);
+    }
+    folder.apply(&hss(one))?;
+    proxy.settle(&mut folder)?;
+    eventually("the association is gone", || {
+        Ok(flows_from(&lab, "10.244.2.6")?.is_empty())
+    })
+    .map_err(|_| proxy.failed("it stays"))?;
+    assert_eq!(flows_from(&lab, "10.244.2.5")?.len(), 1);
+    proxy.end(Signal::SIGTERM)
 }
 
 /// What comes from outside is masqueraded, so that answers come back by the node.
@@ -204,106 +233,18 @@ fn dns() -> Result<Folder, Failed> {
 
 fn dns_objects() -> [serde_json::Value; 2] {
     let spec = json!({
-        "type": "NodePort", "clusterIP": "10.96.22.1", "externalIPs": ["203.0.113.22"],
+        "type": "LoadBalancer", "clusterIP": "10.96.22.1", "externalIPs": ["203.0.113.22"],
         "ports": [{"protocol": "UDP", "port": 53, "nodePort": 30530}],
     });
+    let mut dns = service("dns", &spec);
+    dns["status"] = ingress("203.0.113.122");
     [
-        service("dns", &spec),
+        dns,
         slice("dns", "UDP", 5353, &["10.244.2.5", "10.244.2.6"]),
     ]
 }
 
-/// Clients outside that each go on using one socket.
-struct Clients(Vec<(UdpSocket, String)>);
-
-impl Clients {
-    /// So many clients ask at each address.
-    fn ask(lab: &Lab, each: usize) -> Result<Clients, Failed> {
-        let mut clients = Vec::new();
-        for asked in ASKED {
-            for _ in 0..each {
-                let socket = client(lab, asked)?;
-                heard(&socket).map_err(|error| format!("{asked}: {error}"))?;
-                clients.push((socket, asked.to_owned()));
-            }
-        }
-        Ok(Clients(clients))
-    }
-
-    /// Whether every client meets an endpoint that says this of itself.
-    fn all_meet(&self, endpoint: &str) -> Result<(), Failed> {
-        for (socket, asked) in &self.0 {
-            let answer = heard(socket).map_err(|error| format!("{asked}: {error}"))?;
-            if !answer.contains(endpoint) {
-                return Err(format!("{asked} led to {answer}, not to {endpoint}").into());
-            }
-        }
-        Ok(())
-    }
-
-    fn eventually_meet(&self, endpoint: &str, proxy: &Proxy<'_>) -> Result<(), Failed> {
-        eventually(endpoint, || Ok(self.all_meet(endpoint).is_ok()))
-            .map(drop)
-            .map_err(|error| proxy.failed(error.message().unwrap_or_default()))
-    }
-}
-
-/// A client outside, from a port of its own.
-fn client(lab: &Lab, asked: &str) -> Result<UdpSocket, Failed> {
-    let socket = lab
-        .network()
-        .world()
-        .run(|| UdpSocket::bind("198.51.100.7:0"))??;
-    connected(socket, asked)
-}
-
-fn connected(socket: UdpSocket, to: &str) -> Result<UdpSocket, Failed> {
-    let to: SocketAddr = to.parse()?;
-    socket.connect(to)?;
-    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    Ok(socket)
-}
-
-/// Asks once more, and returns what the endpoint says of itself.
-fn heard(socket: &UdpSocket) -> std::io::Result<String> {
-    socket.send(b"who are you?")?;
-    let mut answer = [0; 100];
-    let length = socket.recv(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
-}
-
-/// The node's flows, each as its addresses and ports in both directions.
-fn flows(lab: &Lab) -> Result<BTreeSet<String>, Failed> {
-    let table = on_node(lab, "conntrack -L")?;
-    let tuples = |line: &str| -> String {
-        let words = line.split_whitespace();
-        let is_part = |word: &&str| {
-            ["src=", "dst=", "sport=", "dport="]
-                .iter()
-                .any(|key| word.starts_with(key))
-        };
-        words.filter(is_part).collect::<Vec<_>>().join(" ")
-    };
-    Ok(table.lines().map(tuples).collect())
-}
-
-/// The flows that an endpoint answers which its client did not ask for.
-fn flows_from(lab: &Lab, endpoint: &str) -> Result<BTreeSet<String>, Failed> {
-    let answers = format!(" src={endpoint} ");
-    let asked = format!(" dst={endpoint} ");
-    Ok(flows(lab)?
-        .into_iter()
-        .filter(|flow| flow.contains(&answers) && !flow.contains(&asked))
-        .collect())
-}
-
-/// Whether a flow was begun to this address and port.
-fn leads(flow: &str, to: &str) -> bool {
-    let Some((address, port)) = to.split_once(':') else {
-        return false;
-    };
-    let (dst, dport) = (format!("dst={address}"), format!("dport={port}"));
-    // src, dst, sport, dport of the original direction, then of the reply.
-    let mut words = flow.split(' ');
-    words.nth(1) == Some(&dst) && words.nth(1) == Some(&dport)
+/// The status of a Service that a load balancer leads to.
+fn ingress(address: &str) -> serde_json::Value {
+    json!({ "loadBalancer": { "ingress": [{ "ip": address }] } })
 }
