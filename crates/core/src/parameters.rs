@@ -1,6 +1,8 @@
-//! Which kernel parameters the operator wants set: those of connection tracking.
+//! Which kernel parameters the operator wants set.
 
 use std::time::Duration;
+
+use crate::settings::NodePortAddresses;
 
 /// The most connections that are ever asked for, whatever the number of CPUs, as in kube-proxy:
 /// the table's memory would be gone for good.
@@ -114,6 +116,16 @@ pub fn conntrack(settings: &ConntrackSettings, cpus: usize) -> Vec<Parameter> {
         .into_iter()
         .chain(timeouts.into_iter().flatten())
         .collect()
+}
+
+/// What node ports at these addresses ask for.
+pub fn node_ports(addresses: &NodePortAddresses) -> Vec<Parameter> {
+    // Lets packets with a loopback address be routed, also to pods.
+    let name = "net/ipv4/conf/all/route_localnet";
+    let localhost = addresses
+        .localhost
+        .then(|| exactly(name, 1, "nodePortAddresses"));
+    localhost.into_iter().collect()
 }
 
 /// How large the table may become, and the hash table that goes with it: the kernel's own is made
@@ -255,6 +267,21 @@ mod tests {
             set(&mut settings);
             assert_eq!(wanted(&settings, 8), [(name, value)]);
         }
+    }
+
+    #[test]
+    fn loopback_is_routed_for_node_ports_on_localhost_alone() {
+        let names = |localhost| {
+            let addresses = NodePortAddresses {
+                all: true,
+                localhost,
+                ..NodePortAddresses::default()
+            };
+            let wanted = node_ports(&addresses);
+            wanted.iter().map(|p| (p.name, p.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(true), [("net/ipv4/conf/all/route_localnet", 1)]);
+        assert_eq!(names(false), []);
     }
 
     #[test]

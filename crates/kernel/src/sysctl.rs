@@ -17,15 +17,6 @@ pub trait Sysctls {
 
     /// Sets a parameter.
     fn write(&mut self, name: &str, value: &str) -> Result<(), SysctlError>;
-
-    /// Sets a parameter unless it has the value already, and says whether it was set. So a
-    /// container that may not write does well where the host is set up right.
-    fn ensure(&mut self, name: &str, value: &str) -> Result<bool, SysctlError> {
-        if self.read(name)? == value {
-            return Ok(false);
-        }
-        self.write(name, value).map(|()| true)
-    }
 }
 
 /// A parameter that could not be read or written.
@@ -168,26 +159,10 @@ mod tests {
     const FORWARD: &str = "net/ipv4/ip_forward";
 
     #[test]
-    fn what_is_right_already_is_not_written() {
-        let mut sysctls = FakeSysctls::new([(FORWARD, "1")]);
-        sysctls.refuse_writes = Some(libc::EROFS);
-        assert_eq!(sysctls.ensure(FORWARD, "1"), Ok(false));
-        assert_eq!(sysctls.writes(), 0);
-    }
-
-    #[test]
-    fn what_is_wrong_is_written_once() {
-        let mut sysctls = FakeSysctls::new([(FORWARD, "0")]);
-        assert_eq!(sysctls.ensure(FORWARD, "1"), Ok(true));
-        assert_eq!(sysctls.ensure(FORWARD, "1"), Ok(false));
-        assert_eq!(sysctls.writes(), 1);
-    }
-
-    #[test]
     fn a_refusal_says_what_to_do() {
         let mut sysctls = FakeSysctls::new([(FORWARD, "0")]);
         sysctls.refuse_writes = Some(libc::EROFS);
-        let error = sysctls.ensure(FORWARD, "1").unwrap_err().to_string();
+        let error = sysctls.write(FORWARD, "1").unwrap_err().to_string();
         assert!(
             error.contains(FORWARD) && error.contains("Read-only"),
             "{error}"

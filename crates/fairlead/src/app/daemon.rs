@@ -13,11 +13,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{error, info, warn};
 
-use fairlead_backends::engine::{Engine, Synced};
+use fairlead_backends::engine::{Engine, SyncError, Synced};
 use fairlead_backends::nftables::table;
 use fairlead_core::address::Family;
 use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::model::Model;
+use fairlead_core::parameters;
 use fairlead_core::schedule::{Cause, Intervals, Schedule};
 use fairlead_core::start::{Gate, Missing, StartGate};
 use fairlead_kernel::link::AddressMonitor;
@@ -57,6 +58,8 @@ pub(super) struct Daemon {
     engine: Engine<WatchedNft>,
     addresses: AddressMonitor,
     host: Vec<IpAddr>,
+    /// What node ports on localhost need of the kernel.
+    localnet: Parameters<ProcSys>,
     pub(super) schedule: Schedule,
     sweeper: Sender<Sweep>,
     seen: Seen,
@@ -99,6 +102,7 @@ impl Daemon {
             engine: Engine::new(nft, families),
             addresses: AddressMonitor::open().context("cannot watch this host's addresses")?,
             host: host::addresses().context("cannot list this host's addresses")?,
+            localnet: Parameters::of_this_host(),
             schedule: Schedule::new(intervals(options.min_sync_period, options.sync_period)),
             sweeper: sweeper::start(Arc::clone(&metrics))?,
             seen,
@@ -140,10 +144,18 @@ impl Daemon {
     }
 
     fn sync_once(&mut self) -> anyhow::Result<Synced> {
-        let synced = self
-            .engine
-            .sync(&mut self.model, &self.host, Instant::now())?;
+        let synced = self.program(Instant::now())?;
         self.told.tell(&synced.report);
+        Ok(synced)
+    }
+
+    /// Makes the kernel what the model says. Loopback addresses are routed only as long as the
+    /// rules keep neighbours from them.
+    fn program(&mut self, now: Instant) -> Result<Synced, SyncError> {
+        let wanted = parameters::node_ports(&self.model.settings().node_port_addresses);
+        self.localnet.release(&wanted);
+        let synced = self.engine.sync(&mut self.model, &self.host, now)?;
+        self.localnet.apply(&wanted);
         Ok(synced)
     }
 
@@ -303,7 +315,7 @@ impl Daemon {
     fn sync(&mut self, now: Instant) {
         let requested = self.schedule.begin(now);
         let full = self.engine.next_is_full();
-        let result = self.engine.sync(&mut self.model, &self.host, now);
+        let result = self.program(now);
         let ended = Instant::now();
         match result {
             Ok(synced) => {

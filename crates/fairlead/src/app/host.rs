@@ -1,4 +1,4 @@
-//! What this host offers, and what has to be set on it.
+//! What this host offers.
 
 use std::net::IpAddr;
 
@@ -9,19 +9,14 @@ use anyhow::Context;
 
 use fairlead_backends::leftovers;
 use fairlead_core::address::Family;
-use fairlead_core::settings::Settings;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
 use fairlead_kernel::link::{Addresses, Rtnetlink};
 use fairlead_kernel::nft::socket::NftSocket;
-use fairlead_kernel::sysctl::{ProcSys, Sysctls};
+use fairlead_kernel::sysctl::ProcSys;
 
-/// Lets packets with a loopback address be routed, which localhost node ports need.
-const ROUTE_LOCALNET: &str = "net/ipv4/conf/all/route_localnet";
-
-/// Checks that the kernel can do what is needed, and sets what has to be set. Returns the
-/// families that can be served.
-pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Vec<Family>> {
+/// Checks that the kernel can do what is needed. Returns the families that can be served.
+pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
     let features = Features::probe(&ProcSys);
     if let Err(reason) = &features.nf_tables {
         bail!("nftables mode cannot run here: {reason}");
@@ -39,11 +34,6 @@ pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Vec<Family>> {
             "Linux {} is older than {NFTABLES_MINIMUM}, before which nftables mode is not reliable",
             features.release
         );
-    }
-    if settings.node_port_addresses.localhost
-        && let Err(error) = ProcSys.ensure(ROUTE_LOCALNET, "1")
-    {
-        warn!("{error}; without it node ports do not answer on localhost");
     }
     let families = if features.ipv6 {
         Family::BOTH.to_vec()

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use fairlead_core::parameters::node_ports;
 use fairlead_kernel::nft::counters::CounterSocket;
 
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
@@ -35,8 +36,11 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
     oom::adjust(options.oom_score_adj);
     let mut conntrack = Parameters::of_this_host();
     conntrack.track(&options.conntrack);
-    let families = host::prepare(&options.settings)?;
+    let families = host::prepare()?;
     if options.init_only {
+        // Who comes after this may not write parameters, and has to find them set.
+        let wanted = node_ports(&options.settings.node_port_addresses);
+        Parameters::of_this_host().apply(&wanted);
         return Ok(());
     }
     let health = Health::new(2 * options.sync_period);

@@ -53,17 +53,7 @@ impl<S: Sysctls> Parameters<S> {
         if wanted.iter().any(is_absent) {
             (self.load)(&mut self.sysctls);
         }
-        let dropped = |name: &&'static str| wanted.iter().all(|p| p.name != *name);
-        for name in self
-            .before
-            .keys()
-            .copied()
-            .filter(dropped)
-            .collect::<Vec<_>>()
-        {
-            self.put_back(name);
-        }
-        self.refused.retain(|name, _| !dropped(name));
+        self.release(wanted);
         for parameter in wanted {
             match self.set(parameter) {
                 Ok(()) => drop(self.refused.remove(parameter.name)),
@@ -71,6 +61,26 @@ impl<S: Sysctls> Parameters<S> {
             }
         }
         self.refused.keys().copied().collect()
+    }
+
+    /// Puts back what was set and is not wanted any more.
+    pub(super) fn release(&mut self, wanted: &[Parameter]) {
+        let is_wanted = |name: &'static str| wanted.iter().any(|p| p.name == name);
+        self.refused.retain(|name, _| is_wanted(name));
+        let (kept, released) = std::mem::take(&mut self.before)
+            .into_iter()
+            .partition(|(name, _)| is_wanted(name));
+        self.before = kept;
+        self.put_back(released);
+    }
+
+    fn put_back(&mut self, values: BTreeMap<&'static str, String>) {
+        for (name, value) in values {
+            match self.sysctls.write(name, &value) {
+                Ok(()) => info!("set {name} back to {value}"),
+                Err(error) => warn!("{name} does not get its value {value} back: {error}"),
+            }
+        }
     }
 
     fn set(&mut self, parameter: &Parameter) -> Result<(), SysctlError> {
@@ -83,16 +93,6 @@ impl<S: Sysctls> Parameters<S> {
         info!("set {name} to {value}, it was {current}");
         self.before.entry(name).or_insert(current);
         Ok(())
-    }
-
-    fn put_back(&mut self, name: &'static str) {
-        let Some(value) = self.before.remove(name) else {
-            return;
-        };
-        match self.sysctls.write(name, &value) {
-            Ok(()) => info!("set {name} back to {value}"),
-            Err(error) => warn!("{name} does not get its value {value} back: {error}"),
-        }
     }
 
     fn refuse(&mut self, parameter: &Parameter, error: SysctlError) {
@@ -177,6 +177,17 @@ mod tests {
         let writes = parameters.sysctls.writes();
         parameters.apply(&[]);
         assert_eq!(parameters.sysctls.writes(), writes);
+    }
+
+    #[test]
+    fn a_release_sets_nothing() {
+        let mut parameters = parameters(&[(MAX, "1"), (LIBERAL, "0")]);
+        parameters.apply(&[wanted(LIBERAL, 1)]);
+        parameters.release(&[wanted(MAX, 2)]);
+        assert_eq!(
+            (&*value(&parameters, MAX), &*value(&parameters, LIBERAL)),
+            ("1", "0")
+        );
     }
 
     #[test]

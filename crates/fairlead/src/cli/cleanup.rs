@@ -8,19 +8,20 @@ use fairlead_kernel::nft::socket::NftSocket;
 
 use crate::app;
 
+/// Who set them, and what they were before, is not written anywhere.
+const LEFT: &str = "kernel parameters that were set stay as they are: \
+    net.ipv4.conf.all.route_localnet, net.netfilter.nf_conntrack_*";
+
 /// Removes our tables and what kube-proxy left, and says what it found.
 pub(super) fn run() -> anyhow::Result<()> {
     let socket = NftSocket::open()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
     let removed = Engine::new(socket, &Family::BOTH).remove()?;
-    println!(
-        "{}",
-        if removed {
-            "removed fairlead's tables"
-        } else {
-            "there is nothing of fairlead to remove"
-        }
-    );
+    if removed {
+        println!("removed fairlead's tables; {LEFT}");
+    } else {
+        println!("there is nothing of fairlead to remove");
+    }
     for place in app::remove_leftovers()? {
         println!("removed what kube-proxy left: {place}");
     }
