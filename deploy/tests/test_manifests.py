@@ -21,7 +21,6 @@ VERSIONS = ["1.33", "1.36"]
 RIGHTS = [
     ("", "services", "list"),
     ("", "services", "watch"),
-    ("", "nodes", "get"),
     ("", "nodes", "list"),
     ("", "nodes", "watch"),
     ("discovery.k8s.io", "endpointslices", "list"),
@@ -30,7 +29,6 @@ RIGHTS = [
     ("networking.k8s.io", "servicecidrs", "watch"),
     ("events.k8s.io", "events", "create"),
     ("events.k8s.io", "events", "patch"),
-    ("events.k8s.io", "events", "update"),
 ]
 
 EVERYTHING = {
@@ -105,7 +103,7 @@ class EveryRendering(unittest.TestCase):
             for resource in rule["resources"]
             for verb in rule["verbs"])
         untaints = any("--startup-taint" in word for word in daemon(objects)["command"])
-        self.assertEqual(rights, sorted(RIGHTS + [("", "nodes", "patch")] * untaints))
+        self.assertEqual(rights, sorted(RIGHTS + [("", "nodes", "get"), ("", "nodes", "patch")] * untaints))
 
     @each
     def test_rights_reach_the_pod(self, objects):
