@@ -16,9 +16,55 @@ PROGRAMS = ROOT / "target/deploy/bin"
 # What base has where a cluster's address belongs.
 API_SERVER = "https://control-plane.invalid:6443"
 
+EVERYTHING = {
+    "nodeSettings": {"enabled": True},
+    "metricsService": {"enabled": True},
+    "imagePullSecrets": [{"name": "registry"}],
+    "startupTaint": "fairlead.dev/starting",
+    "podAnnotations": {"fairlead.dev/note": "a note"},
+    "config": {"clusterCIDR": "10.244.0.0/16,fd00:10:244::/56"},
+}
+
 
 class Refused(Exception):
     """helm or kubectl did not render, and why."""
+
+
+def renderings():
+    """Every shape that users get, by name."""
+    components = sorted(folder.name for folder in COMPONENTS.iterdir())
+    return {
+        "base": kustomize(BASE),
+        "example": kustomize(EXAMPLE),
+        **{f"base with {name}": base_with(name) for name in components},
+        "base with all components": base_with(*components),
+        "chart": helm(),
+        "chart with everything": helm(EVERYTHING),
+        "chart with kubeadm's ConfigMap": helm({"apiServer": "", "existingConfigMap": "kube-proxy"}),
+    }
+
+
+def pod(objects):
+    """The pod that the DaemonSet makes."""
+    return objects["DaemonSet", "fairlead"]["spec"]["template"]["spec"]
+
+
+def daemon(objects):
+    """The container that goes on running."""
+    [container] = pod(objects)["containers"]
+    return container
+
+
+def command(container):
+    """What a container runs on the node node1."""
+    return [word.replace("$(NODE_NAME)", "node1") for word in container["command"]]
+
+
+def files(objects, container):
+    """The files that a container finds, by path, unless they are of a ConfigMap of the cluster's."""
+    [mount] = [each for each in container["volumeMounts"] if each["name"] == "config"]
+    folder = mount["mountPath"].lstrip("/")
+    return {f"{folder}/{name}": text for name, text in objects["ConfigMap", "fairlead"]["data"].items()}
 
 
 def kustomize(folder):

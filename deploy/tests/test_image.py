@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -15,10 +14,7 @@ import tomllib
 import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-ARCHIVE = ROOT / "target/image/fairlead.tar"
-ROOTFS = ROOT / "target/image/rootfs"
-MANIFEST = ROOT / "crates/fairlead/src/demo/nginx.yaml"
+from image import ARCHIVE, OBJECTS, ROOT, ROOTFS, run, unpack
 
 # kube-proxy's image is ten times this. Who makes ours much larger is to notice.
 LARGEST = 16 << 20
@@ -133,16 +129,6 @@ class Archive(unittest.TestCase):
 class Binary(unittest.TestCase):
     """The binary, where there is nothing else."""
 
-    def run_in(self, *command):
-        """Runs something with the image's root as its own, and /objects.yaml in it."""
-        root = [] if os.getuid() == 0 else ["unshare", "--map-root-user"]
-        with tempfile.TemporaryDirectory() as folder:
-            rootfs = shutil.copytree(ROOTFS, Path(folder) / "rootfs", symlinks=True)
-            shutil.copy(MANIFEST, rootfs / "objects.yaml")
-            done = subprocess.run([*root, "chroot", rootfs, *command], capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
-
     def test_is_static(self):
         headers = subprocess.run(["readelf", "--program-headers", ROOTFS / "usr/local/bin/fairlead"],
                                  capture_output=True, text=True, check=True).stdout
@@ -150,11 +136,12 @@ class Binary(unittest.TestCase):
         self.assertNotIn("INTERP", headers)
 
     def test_says_its_version(self):
-        self.assertEqual(self.run_in("/usr/local/bin/fairlead", "--version").split()[0], "fairlead")
+        self.assertEqual(run("/usr/local/bin/fairlead", "--version", rootfs=ROOTFS).split()[0], "fairlead")
 
     def test_renders(self):
-        rules = self.run_in("/usr/local/bin/fairlead", "render", "--manifests", "/objects.yaml",
-                            "--hostname-override", "node1")
+        with tempfile.TemporaryDirectory() as folder:
+            rules = run("/usr/local/bin/fairlead", "render", "--manifests", "/objects.yaml",
+                        "--hostname-override", "node1", rootfs=unpack(folder, {"objects.yaml": OBJECTS}))
         self.assertIn("10.96.0.80", rules)
 
 

@@ -11,8 +11,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-from render import (API_SERVER, BASE, CHART, COMPONENTS, EXAMPLE, ROOT, Refused, base_with, helm,
-                    kustomize)
+from render import BASE, CHART, ROOT, Refused, base_with, daemon, helm, kustomize, pod, renderings
 
 # Of Kubernetes: the oldest that the chart allows, and the one that kube-proxy is taken from.
 VERSIONS = ["1.33", "1.36"]
@@ -30,40 +29,6 @@ RIGHTS = [
     ("events.k8s.io", "events", "create"),
     ("events.k8s.io", "events", "patch"),
 ]
-
-EVERYTHING = {
-    "nodeSettings": {"enabled": True},
-    "metricsService": {"enabled": True},
-    "imagePullSecrets": [{"name": "registry"}],
-    "startupTaint": "fairlead.dev/starting",
-    "podAnnotations": {"fairlead.dev/note": "a note"},
-    "config": {"clusterCIDR": "10.244.0.0/16,fd00:10:244::/56"},
-}
-
-
-def renderings():
-    """Every shape that users get, by name."""
-    components = sorted(folder.name for folder in COMPONENTS.iterdir())
-    return {
-        "base": kustomize(BASE),
-        "example": kustomize(EXAMPLE),
-        **{f"base with {name}": base_with(name) for name in components},
-        "base with all components": base_with(*components),
-        "chart": helm(),
-        "chart with everything": helm(EVERYTHING),
-        "chart with kubeadm's ConfigMap": helm({"apiServer": "", "existingConfigMap": "kube-proxy"}),
-    }
-
-
-def pod(objects):
-    """The pod that the DaemonSet makes."""
-    return objects["DaemonSet", "fairlead"]["spec"]["template"]["spec"]
-
-
-def daemon(objects):
-    """The container that goes on running."""
-    [container] = pod(objects)["containers"]
-    return container
 
 
 def config(objects):
