@@ -62,8 +62,8 @@ pub(super) struct Daemon {
     localnet: Parameters<ProcSys>,
     pub(super) schedule: Schedule,
     sweeper: Sender<Sweep>,
-    seen: Seen,
-    metrics: Arc<Metrics>,
+    pub(super) seen: Seen,
+    pub(super) metrics: Arc<Metrics>,
     told: Told,
     /// Whether our rules have taken the place of kube-proxy's.
     in_charge: bool,

@@ -1,6 +1,7 @@
 //! The wiring: sources, model, engine and servers, and the loop that they meet in.
 
 mod daemon;
+mod events;
 mod host;
 mod oom;
 mod options;
@@ -19,6 +20,8 @@ use anyhow::Context;
 use fairlead_core::parameters::node_ports;
 use fairlead_kernel::nft::counters::CounterSocket;
 
+#[cfg(test)]
+pub(crate) use events::ALL as EVENTS;
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 pub(crate) use options::{Options, SourceOptions};
 
@@ -43,8 +46,9 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
         Parameters::of_this_host().apply(&wanted);
         return Ok(());
     }
-    let health = Health::new(2 * options.sync_period);
+    let health = Health::new(options.patience());
     let metrics = Arc::new(Metrics::new(&families).context("cannot register metrics")?);
+    metrics.features(&options.gates);
     let source = Source::open(&options, &metrics)?;
     if options.once {
         let seen = Seen::by_nobody(&options, health, &families);

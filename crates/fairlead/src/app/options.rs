@@ -71,9 +71,17 @@ pub(crate) enum SourceOptions {
 }
 
 impl Options {
+    /// How long a change may wait before the rules are called stale, as in kube-proxy.
+    pub(crate) fn patience(&self) -> Duration {
+        2 * self.sync_period
+    }
+
     /// What was asked for besides flags and fields of the file, or differs from them, for the log.
     pub(crate) fn told(&self) -> Vec<String> {
-        let gates = self.gates.iter().map(|(name, on)| format!("{name}={on}"));
+        let gates = self
+            .gates
+            .iter()
+            .map(|gate| format!("{}={}", gate.name, gate.enabled));
         let mut told = vec![
             format!("objects from {}", self.source),
             format!("features: {}", gates.collect::<Vec<_>>().join(" ")),

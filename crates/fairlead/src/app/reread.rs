@@ -68,9 +68,12 @@ impl Daemon {
         }
         self.schedule
             .set_intervals(intervals(options.min_sync_period, options.sync_period));
+        self.seen.health.set_patience(options.patience());
         if old.logging.verbosity != options.config.logging.verbosity {
             log::set(options.verbosity);
         }
+        let needs_restart = !live.needs_restart.is_empty();
+        self.metrics.config_needs_restart(needs_restart);
         self.configuration.set(&options.config, live.needs_restart);
         self.model.set_settings(options.settings);
     }

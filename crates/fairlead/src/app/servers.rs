@@ -10,8 +10,8 @@ use tracing::error;
 use fairlead_core::address::Family;
 
 use super::Options;
+use super::events::Events;
 use super::signals;
-use super::source::Events;
 use crate::config::Shown;
 use crate::health::{Health, Moment, ServiceHealth};
 use crate::http::{Alarm, Alarms, Configz, OnProbe, Pages, Probe, Servers};
@@ -122,6 +122,8 @@ fn pages(
         }),
         flags: Arc::new(options.flags.clone()),
         profiling: options.profiling,
+        flagz: options.gates.flagz(),
+        statusz: options.gates.statusz(),
         started,
     }
 }

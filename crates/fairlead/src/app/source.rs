@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use fairlead_core::api::Change;
-use fairlead_source::cluster::{
-    Access, Cluster, Event, EventKind, OnAnswer, Recorder, Regarding, Wanted, Weight,
-};
+use fairlead_source::cluster::{Access, Cluster, OnAnswer, Wanted, Weight};
 use fairlead_source::manifests::Manifests;
 
+use super::events::Events;
 use super::{Options, SourceOptions};
-use crate::http::{HardFailure, ServiceHealthFailure};
+use crate::http::HardFailure;
 use crate::metrics::Metrics;
 
 /// How long a process that ends waits for its last event to be sent.
@@ -64,7 +63,7 @@ impl Source {
 
     /// Where events go. Of files there is nobody to tell.
     pub(super) fn events(&self) -> Events {
-        Events(self.cluster().map(Cluster::recorder))
+        Events::to(self.cluster().map(Cluster::recorder))
     }
 
     /// Says what is different, and logs what an operator should know.
@@ -146,65 +145,4 @@ fn on_answer(metrics: &Arc<Metrics>) -> OnAnswer {
         let host = &answered.host;
         metrics.rest_client_answered(answered.method, host, &answered.code, answered.took);
     })
-}
-
-/// Records events, if there is where to.
-#[derive(Debug, Clone)]
-pub(super) struct Events(Option<Recorder>);
-
-impl Events {
-    /// The proxy started.
-    pub(super) fn started(&self) {
-        self.record(
-            EventKind::Normal,
-            "Starting",
-            "StartKubeProxy",
-            String::new(),
-            Regarding::Node,
-        );
-    }
-
-    /// A server of which there is one cannot listen, and the process ends.
-    pub(super) fn cannot_listen(&self, failure: &HardFailure) {
-        let (reason, note) = (failure.reason(), failure.to_string());
-        self.record(
-            EventKind::Warning,
-            reason,
-            "StartKubeProxy",
-            note,
-            Regarding::Node,
-        );
-    }
-
-    /// The health check node port of a Service cannot be had.
-    pub(super) fn cannot_check(&self, failure: &ServiceHealthFailure) {
-        self.record(
-            EventKind::Warning,
-            ServiceHealthFailure::REASON,
-            ServiceHealthFailure::ACTION,
-            failure.to_string(),
-            Regarding::Service(failure.service.clone()),
-        );
-    }
-
-    fn record(
-        &self,
-        kind: EventKind,
-        reason: &'static str,
-        action: &'static str,
-        note: String,
-        regarding: Regarding,
-    ) {
-        let Some(recorder) = &self.0 else { return };
-        let event = Event {
-            kind,
-            reason,
-            action,
-            note,
-            regarding,
-        };
-        if !recorder.record(event) {
-            warn!("too many events at once; {reason} was not recorded");
-        }
-    }
 }

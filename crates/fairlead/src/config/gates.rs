@@ -58,9 +58,38 @@ const fn locked(name: &'static str) -> Gate {
     }
 }
 
+impl Stage {
+    /// As Kubernetes' metrics have it.
+    fn word(self) -> &'static str {
+        match self {
+            Stage::Alpha => "ALPHA",
+            Stage::Beta => "BETA",
+            Stage::Stable => "",
+        }
+    }
+}
+
+/// A gate with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gated {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// `ALPHA`, `BETA` or empty.
+    pub(crate) stage: &'static str,
+    /// Its value.
+    pub(crate) enabled: bool,
+}
+
 /// The values of the gates that mean something here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gates(BTreeMap<&'static str, bool>);
+
+impl Default for Gates {
+    /// As they are unless told otherwise.
+    fn default() -> Gates {
+        Gates::of(&BTreeMap::new(), &mut Vec::new(), &mut Vec::new())
+    }
+}
 
 impl Gates {
     /// The values with what was given. What is wrong is one error each; a gate that means nothing
@@ -90,14 +119,28 @@ impl Gates {
         Gates(GATES.iter().map(value).collect())
     }
 
-    /// The gates with their values, by name.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        self.0.iter().map(|(name, value)| (*name, *value))
+    /// The gates with their values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Gated> {
+        GATES.iter().map(|gate| Gated {
+            name: gate.name,
+            stage: gate.stage.word(),
+            enabled: self.enabled(gate.name),
+        })
     }
 
     /// Whether external IPs are programmed.
     pub(crate) fn external_ips(&self) -> bool {
         self.enabled("AllowServiceExternalIPs")
+    }
+
+    /// Whether /flagz is served.
+    pub(crate) fn flagz(&self) -> bool {
+        self.enabled("ComponentFlagz")
+    }
+
+    /// Whether /statusz is served.
+    pub(crate) fn statusz(&self) -> bool {
+        self.enabled("ComponentStatusz")
     }
 
     /// Whether details of the log's formats may be given.

@@ -58,6 +58,11 @@ impl Health {
         Health(Arc::new(Mutex::new(State::new(patience))))
     }
 
+    /// From here on a change may wait less than this.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.with(|state| state.set_patience(patience));
+    }
+
     /// The loop that syncs these families has begun: from here on they are reported, and healthy.
     pub(crate) fn started(&self, families: &[Family]) {
         self.with(|state| state.started(families, Timestamp::now()));

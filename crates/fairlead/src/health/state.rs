@@ -71,6 +71,10 @@ impl State {
         }
     }
 
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// These families are reported from here on.
     pub(super) fn started(&mut self, families: &[Family], now: Timestamp) {
         let fresh = families

@@ -52,16 +52,6 @@ impl fmt::Display for HardFailure {
     }
 }
 
-impl HardFailure {
-    /// The reason of the Warning event on the Node, whose action is `StartKubeProxy`.
-    pub(crate) fn reason(&self) -> &'static str {
-        match self.server {
-            Server::Health => "FailedToStartProxierHealthcheck",
-            Server::Metrics => "FailedToStartMetricServer",
-        }
-    }
-}
-
 /// By which a server tells the loop.
 #[derive(Debug)]
 pub(crate) struct Alarm {

@@ -1,6 +1,6 @@
 //! The metrics server: /metrics, and the pages that tell what this process is and does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::IntErrorKind;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{MethodRouter, any};
 use serde_json::{Value, json};
 
 use super::answer::{JSON, TEXT, answer, not_found, quoted};
@@ -52,6 +52,10 @@ pub(crate) struct Pages {
     pub(crate) flags: Arc<BTreeMap<String, String>>,
     /// Whether the log's verbosity can be set (`enableProfiling`).
     pub(crate) profiling: bool,
+    /// Whether there is /flagz.
+    pub(crate) flagz: bool,
+    /// Whether there is /statusz.
+    pub(crate) statusz: bool,
     /// When the process began.
     pub(crate) started: Moment,
 }
@@ -65,77 +69,88 @@ impl fmt::Debug for Pages {
     }
 }
 
+/// A page, and who answers for it.
+type Page = (&'static str, MethodRouter);
+
 /// The pages of the metrics server.
 pub(super) fn router(pages: &Pages, health: &Health) -> Result<Router, prometheus::Error> {
-    let slis = Slis::new()?;
-    let Pages {
-        mode,
-        metrics,
-        configz,
-        profiling,
-        ..
-    } = pages.clone();
+    let router = all(pages, health)?
+        .into_iter()
+        .fold(Router::new(), |router, (path, answer)| {
+            router.route(path, answer)
+        });
+    Ok(router.fallback(not_found))
+}
+
+/// All pages there are.
+pub(super) fn all(pages: &Pages, health: &Health) -> Result<Vec<Page>, prometheus::Error> {
+    let mut all = measured(pages)?;
+    if pages.profiling {
+        all.extend(debugging());
+    }
+    let Pages { mode, configz, .. } = pages.clone();
+    let mode = any(async move || answer(StatusCode::OK, TEXT, mode));
+    all.push(("/proxyMode", mode));
+    let configz = any(async move || show_config(configz()));
+    all.push(("/configz", configz));
+    if pages.flagz {
+        all.push(("/flagz", flagz(pages)));
+    }
+    if pages.statusz {
+        let paths = all.iter().map(|(path, _)| *path).chain(["/statusz"]);
+        let statusz = statusz(pages, health, first_words(paths));
+        all.push(("/statusz", statusz));
+    }
+    Ok(all)
+}
+
+/// What Prometheus reads, and whether this process is there.
+fn measured(pages: &Pages) -> Result<Vec<Page>, prometheus::Error> {
+    let (slis, metrics) = (Slis::new()?, Arc::clone(&pages.metrics));
     let (pinged, reset) = (slis.clone(), slis);
-    let mut router = Router::new()
-        .route("/metrics", any(async move || prometheus_text(metrics())))
-        .route(
-            "/metrics/slis",
-            any(async move |method: Method| service_levels(&reset, &method)),
-        )
-        .route(
-            "/healthz",
-            any(async move |request: Request| ping(&pinged, &request)),
-        )
-        .route(
-            "/healthz/ping",
-            any(async || answer(StatusCode::OK, TEXT, "ok")),
-        )
-        .route(
-            "/proxyMode",
-            any(async move || answer(StatusCode::OK, TEXT, mode)),
-        )
-        .route("/configz", any(async move || show_config(configz())));
-    if profiling {
-        let set = any(set_verbosity).layer(DefaultBodyLimit::max(NUMBER));
-        router = router.route("/debug/flags/v", set);
-    }
-    for path in ["/debug/pprof", "/debug/pprof/", "/debug/pprof/{*page}"] {
-        router = router.route(
-            path,
-            any(async || answer(StatusCode::NOT_FOUND, TEXT, PPROF)),
-        );
-    }
-    Ok(z_pages(router, pages, health).fallback(not_found))
+    let text = any(async move || prometheus_text(metrics()));
+    let levels = any(async move |method: Method| service_levels(&reset, &method));
+    let healthz = any(async move |request: Request| ping(&pinged, &request));
+    let ping = any(async || answer(StatusCode::OK, TEXT, "ok"));
+    Ok(vec![
+        ("/metrics", text),
+        ("/metrics/slis", levels),
+        ("/healthz", healthz),
+        ("/healthz/ping", ping),
+    ])
 }
 
-fn z_pages(router: Router, pages: &Pages, health: &Health) -> Router {
+/// What is below /debug: the log's verbosity, and where to see what a profile would show.
+fn debugging() -> [Page; 4] {
+    let set = any(set_verbosity).layer(DefaultBodyLimit::max(NUMBER));
+    let no_profile = || any(async || answer(StatusCode::NOT_FOUND, TEXT, PPROF));
+    [
+        ("/debug/flags/v", set),
+        ("/debug/pprof", no_profile()),
+        ("/debug/pprof/", no_profile()),
+        ("/debug/pprof/{*page}", no_profile()),
+    ]
+}
+
+fn flagz(pages: &Pages) -> MethodRouter {
     let shown = Arc::clone(&pages.flags);
-    let (started, profiling, health) = (pages.started, pages.profiling, health.clone());
-    let flags = async move |request: Request| zpages::flagz(&shown, &asked(&request));
-    let status = async move |request: Request| {
-        let up = Moment::now().at.saturating_duration_since(started.at);
-        let (paths, trouble) = (paths(profiling), health.trouble());
-        zpages::statusz(started.date, up, &paths, trouble, &asked(&request))
-    };
-    router
-        .route("/flagz", any(flags))
-        .route("/statusz", any(status))
+    any(async move |request: Request| zpages::flagz(&shown, &asked(&request)))
 }
 
-/// The pages that /statusz names, by the first word of their paths.
-fn paths(profiling: bool) -> Vec<&'static str> {
-    let mut paths = vec![
-        "/configz",
-        "/flagz",
-        "/healthz",
-        "/metrics",
-        "/proxyMode",
-        "/statusz",
-    ];
-    if profiling {
-        paths.insert(1, "/debug");
-    }
-    paths
+fn statusz(pages: &Pages, health: &Health, paths: Vec<String>) -> MethodRouter {
+    let (started, health) = (pages.started, health.clone());
+    any(async move |request: Request| {
+        let up = Moment::now().at.saturating_duration_since(started.at);
+        let trouble = health.trouble();
+        zpages::statusz(started.date, up, &paths, trouble, &asked(&request))
+    })
+}
+
+/// As /statusz names pages: by the first word of their paths.
+fn first_words<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let word = |path: &str| path.split('/').nth(1).map(|word| format!("/{word}"));
+    let words: BTreeSet<String> = paths.filter_map(word).collect();
+    words.into_iter().collect()
 }
 
 fn asked(request: &Request) -> Asked<'_> {

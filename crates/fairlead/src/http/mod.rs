@@ -23,8 +23,7 @@ use tracing::{info, warn};
 use crate::health::Health;
 use crate::health::services::Update;
 
-use hard_fail::Server;
-pub(crate) use hard_fail::{Alarm, Alarms, HardFailure};
+pub(crate) use hard_fail::{Alarm, Alarms, HardFailure, Server};
 pub(crate) use health::{OnProbe, Probe};
 use listen::{Connections, PATIENCE};
 pub(crate) use metrics::{Configz, Pages};

@@ -43,13 +43,6 @@ pub(crate) struct ServiceHealthFailure {
     pub(crate) error: String,
 }
 
-impl ServiceHealthFailure {
-    /// The reason of the event on the Service.
-    pub(crate) const REASON: &str = "FailedToStartServiceHealthcheck";
-    /// The action of the event on the Service.
-    pub(crate) const ACTION: &str = "Listen";
-}
-
 impl fmt::Display for ServiceHealthFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ServiceHealthFailure {

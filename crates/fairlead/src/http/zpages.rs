@@ -108,7 +108,7 @@ struct Status<'a> {
     go_version: &'static str,
     binary_version: &'static str,
     emulation_version: &'static str,
-    paths: &'a [&'static str],
+    paths: &'a [String],
 }
 
 impl Page for Status<'_> {
@@ -145,7 +145,7 @@ pub(super) fn flagz(flags: &BTreeMap<String, String>, asked: &Asked<'_>) -> Resp
 pub(super) fn statusz(
     started: Timestamp,
     up: Duration,
-    paths: &[&'static str],
+    paths: &[String],
     trouble: Trouble,
     asked: &Asked<'_>,
 ) -> Response {

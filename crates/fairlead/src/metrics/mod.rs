@@ -4,9 +4,6 @@
 //! A metric is made and named in the module of what it is about. Values are kept as things
 //! happen, or read when somebody scrapes ([`Scraped`]); nothing here goes through all Services.
 
-// Some of it is told by parts that come later.
-#![allow(dead_code, unused_imports)]
-
 mod client;
 mod conntrack;
 mod nftables;
@@ -32,7 +29,7 @@ use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{Registry, Result, TextEncoder};
 
-pub(crate) use scraped::{Described, Kind, Samples, Scraped};
+use crate::config::Gates;
 
 use client::ClientMetrics;
 use conntrack::ConntrackMetrics;
@@ -165,9 +162,11 @@ impl Metrics {
         self.register(traffic::traffic(from, families, services)?)
     }
 
-    /// A feature gate has a value. The stage is `ALPHA`, `BETA` or empty, as in kube-proxy.
-    pub(crate) fn feature(&self, name: &str, stage: &str, enabled: bool) {
-        self.program.feature(name, stage, enabled);
+    /// These feature gates have these values.
+    pub(crate) fn features(&self, gates: &Gates) {
+        for gate in gates.iter() {
+            self.program.feature(gate.name, gate.stage, gate.enabled);
+        }
     }
 
     /// Whether the configuration file says something that only a restart can do.

@@ -77,6 +77,16 @@ fn a_family_that_is_late_is_told_and_makes_the_whole_unhealthy() {
 }
 
 #[test]
+fn how_late_is_too_late_can_change() {
+    let (mut state, now) = started();
+    state.each_family(|freshness| freshness.waiting_since = Some(now));
+    let later = later(now + PATIENCE / 2);
+    assert!(livez(&state, later).ok);
+    state.set_patience(PATIENCE / 2);
+    assert!(!livez(&state, later).ok);
+}
+
+#[test]
 fn the_newest_update_of_any_family_is_told() {
     let (mut state, now) = started();
     state.family(Family::V4, waits(now));

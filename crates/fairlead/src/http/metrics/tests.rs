@@ -17,6 +17,8 @@ fn pages() -> Pages {
         }),
         flags: Arc::new([("v".to_owned(), "2".to_owned())].into()),
         profiling: false,
+        flagz: true,
+        statusz: true,
         started: Moment::now(),
     }
 }
@@ -130,9 +132,36 @@ fn statusz_names_exactly_the_pages_that_are_there() {
 }
 
 #[test]
+fn pages_of_features_that_are_off_are_not_there() {
+    let server = server(&Pages {
+        flagz: false,
+        ..pages()
+    });
+    assert_eq!(server.get("/flagz").status, 404);
+    let status = server.get("/statusz").body;
+    assert!(
+        status.contains("Paths: /configz /healthz /metrics"),
+        "{status}"
+    );
+    let server = self::server(&Pages {
+        statusz: false,
+        ..pages()
+    });
+    let found = ["/flagz", "/statusz"].map(|path| server.get(path).status);
+    assert_eq!(found, [200, 404]);
+}
+
+#[test]
 fn other_pages_are_not_there() {
     let server = server(&pages());
-    for path in ["/", "/livez", "/readyz", "/debug/flags/v", "/metrics/"] {
+    for path in [
+        "/",
+        "/livez",
+        "/readyz",
+        "/debug/flags/v",
+        "/debug/pprof/",
+        "/metrics/",
+    ] {
         let missing = server.get(path);
         assert_eq!(
             (missing.status, &*missing.body),
@@ -140,6 +169,14 @@ fn other_pages_are_not_there() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn who_wants_a_profile_is_told_where_to_look() {
+    let server = server(&Pages {
+        profiling: true,
+        ..pages()
+    });
     for path in ["/debug/pprof", "/debug/pprof/", "/debug/pprof/heap"] {
         let missing = server.get(path);
         assert_eq!(missing.status, 404, "{path}");

@@ -52,7 +52,7 @@ fn flags(accept: &str, path: &'static str) -> (u16, String, Option<String>, Stri
 fn status(accept: &str, trouble: Trouble) -> (u16, String, Option<String>, String) {
     let started = "2026-01-02T03:04:05.678Z".parse().expect("a time");
     let up = Duration::from_millis(3_723_900);
-    let paths = ["/configz", "/statusz"];
+    let paths = ["/configz", "/statusz"].map(str::to_owned);
     heard(asked(accept, "/statusz", |asked| {
         statusz(started, up, &paths, trouble, asked)
     }))

@@ -7,6 +7,8 @@ use fairlead_core::address::Family;
 use fairlead_core::api::Kind;
 use fairlead_source::cluster::WatchStatus;
 
+use crate::config::Gates;
+
 use super::exposition::{Exposition, parse};
 use super::node::Node;
 
@@ -61,7 +63,7 @@ fn everything() -> Exposition {
     node.queue_and_sync();
     node.count_traffic(10);
     let metrics = &node.metrics;
-    metrics.feature("NFTablesProxyMode", "", true);
+    metrics.features(&Gates::default());
     metrics.rest_client_answered("GET", "192.0.2.1:6443", "200", Duration::from_millis(3));
     let watch = || WatchStatus {
         kind: Kind::Service,

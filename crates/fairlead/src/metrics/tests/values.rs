@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use super::exposition::parse;
 use super::node::{Node, service, slice};
-use crate::metrics::{Described, Kind as Type, Metrics, Scraped};
+use crate::config::Gates;
+use crate::metrics::Metrics;
+use crate::metrics::scraped::{Described, Kind as Type, Scraped};
 
 const DURATION: &str = "kubeproxy_sync_proxy_rules_duration_seconds";
 const FULL: &str = "kubeproxy_sync_full_proxy_rules_duration_seconds";
@@ -319,8 +321,7 @@ fn switches_are_told() {
     assert_eq!(node.value("fairlead_config_needs_restart", ""), 0.0);
     node.metrics.config_needs_restart(true);
     assert_eq!(node.value("fairlead_config_needs_restart", ""), 1.0);
-    node.metrics.feature("NativeHistograms", "ALPHA", false);
-    node.metrics.feature("NFTablesProxyMode", "", true);
+    node.metrics.features(&Gates::default());
     let feature = |series| node.value("kubernetes_feature_enabled", series);
     assert_eq!(feature("name=NativeHistograms,stage=ALPHA"), 0.0);
     assert_eq!(feature("name=NFTablesProxyMode,stage="), 1.0);

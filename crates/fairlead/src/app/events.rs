@@ -1,0 +1,99 @@
+//! The events that are recorded: kube-proxy's, by their names.
+
+use tracing::warn;
+
+use fairlead_source::cluster::{Event, EventKind, Recorder, Regarding};
+
+use crate::http::{HardFailure, Server, ServiceHealthFailure};
+
+/// What is said of an event whatever happened in particular.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Occasion {
+    pub(crate) kind: EventKind,
+    pub(crate) reason: &'static str,
+    pub(crate) action: &'static str,
+}
+
+const STARTED: Occasion = Occasion {
+    kind: EventKind::Normal,
+    reason: "Starting",
+    action: "StartKubeProxy",
+};
+
+const NO_HEALTH_SERVER: Occasion = Occasion {
+    kind: EventKind::Warning,
+    reason: "FailedToStartProxierHealthcheck",
+    ..STARTED
+};
+
+const NO_METRICS_SERVER: Occasion = Occasion {
+    kind: EventKind::Warning,
+    reason: "FailedToStartMetricServer",
+    ..STARTED
+};
+
+/// The only one on a Service; the others are on the Node.
+const NO_SERVICE_HEALTH: Occasion = Occasion {
+    kind: EventKind::Warning,
+    reason: "FailedToStartServiceHealthcheck",
+    action: "Listen",
+};
+
+/// All there are, with the kind of object that each is on.
+#[cfg(test)]
+pub(crate) const ALL: [(Occasion, &str); 4] = [
+    (STARTED, "Node"),
+    (NO_HEALTH_SERVER, "Node"),
+    (NO_METRICS_SERVER, "Node"),
+    (NO_SERVICE_HEALTH, "Service"),
+];
+
+/// Records events, if there is where to.
+#[derive(Debug, Clone)]
+pub(super) struct Events(Option<Recorder>);
+
+impl Events {
+    /// Events go there; of files there is nobody to tell.
+    pub(super) fn to(recorder: Option<Recorder>) -> Events {
+        Events(recorder)
+    }
+
+    /// The proxy started.
+    pub(super) fn started(&self) {
+        self.record(STARTED, String::new(), Regarding::Node);
+    }
+
+    /// A server of which there is one cannot listen, and the process ends.
+    pub(super) fn cannot_listen(&self, failure: &HardFailure) {
+        let occasion = match failure.server {
+            Server::Health => NO_HEALTH_SERVER,
+            Server::Metrics => NO_METRICS_SERVER,
+        };
+        self.record(occasion, failure.to_string(), Regarding::Node);
+    }
+
+    /// The health check node port of a Service cannot be had.
+    pub(super) fn cannot_check(&self, failure: &ServiceHealthFailure) {
+        let service = Regarding::Service(failure.service.clone());
+        self.record(NO_SERVICE_HEALTH, failure.to_string(), service);
+    }
+
+    fn record(&self, occasion: Occasion, note: String, regarding: Regarding) {
+        let Some(recorder) = &self.0 else { return };
+        let Occasion {
+            kind,
+            reason,
+            action,
+        } = occasion;
+        let event = Event {
+            kind,
+            reason,
+            action,
+            note,
+            regarding,
+        };
+        if !recorder.record(event) {
+            warn!("too many events at once; {reason} was not recorded");
+        }
+    }
+}
