@@ -2,6 +2,8 @@
 
 mod app;
 mod cli;
+#[cfg(test)]
+mod compatibility;
 mod config;
 mod demo;
 mod health;

@@ -99,7 +99,8 @@ fn differences(one: &Value, other: &Value, path: &str, paths: &mut Vec<String>) 
     }
 }
 
-fn is_live(path: &str) -> bool {
+/// Whether a field can change at any time.
+pub(crate) fn is_live(path: &str) -> bool {
     LIVE.iter().any(|live| {
         let rest = path.strip_prefix(live);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -19,6 +19,8 @@ struct Gate {
     default: bool,
     /// It can be given, but not another value.
     locked: bool,
+    /// Why another value changes nothing here, if it does not.
+    idle: Option<&'static str>,
 }
 
 /// The gates that mean something to a service proxy.
@@ -29,10 +31,16 @@ const GATES: [Gate; 12] = [
     locked("NFTablesProxyMode"),
     gate("ComponentFlagz", Stage::Beta, true),
     gate("ComponentStatusz", Stage::Beta, true),
-    gate("NativeHistograms", Stage::Alpha, false),
+    Gate {
+        idle: Some("histograms are in Prometheus' text format, which has no native ones"),
+        ..gate("NativeHistograms", Stage::Alpha, false)
+    },
     locked("WinDSR"),
     locked("WinOverlay"),
-    gate("WatchListClient", Stage::Beta, true),
+    Gate {
+        idle: Some("a server that has no streaming lists is noticed and asked for pages"),
+        ..gate("WatchListClient", Stage::Beta, true)
+    },
     gate("LoggingAlphaOptions", Stage::Alpha, false),
     gate("LoggingBetaOptions", Stage::Beta, true),
 ];
@@ -46,15 +54,14 @@ const fn gate(name: &'static str, stage: Stage, default: bool) -> Gate {
         stage,
         default,
         locked: false,
+        idle: None,
     }
 }
 
 const fn locked(name: &'static str) -> Gate {
     Gate {
-        name,
-        stage: Stage::Stable,
-        default: true,
         locked: true,
+        ..gate(name, Stage::Stable, true)
     }
 }
 
@@ -78,6 +85,17 @@ pub(crate) struct Gated {
     pub(crate) stage: &'static str,
     /// Its value.
     pub(crate) enabled: bool,
+}
+
+/// What a gate is, or a word for many.
+#[cfg(test)]
+pub(crate) struct Description {
+    pub(crate) name: &'static str,
+    pub(crate) stage: &'static str,
+    pub(crate) default: bool,
+    pub(crate) locked: bool,
+    /// Whether another value changes nothing.
+    pub(crate) idle: bool,
 }
 
 /// The values of the gates that mean something here.
@@ -105,6 +123,10 @@ impl Gates {
                     "{name} cannot be {value}: it is locked to {}",
                     gate.default
                 )),
+                Some(gate) if *value != gate.default => {
+                    let idle = gate.idle.map(|why| format!("{name} has no effect: {why}"));
+                    warnings.extend(idle);
+                }
                 Some(_) => {}
                 None if GROUPS.iter().any(|(group, _)| group == name) => {}
                 None => warnings.push(unknown(name)),
@@ -126,6 +148,26 @@ impl Gates {
             stage: gate.stage.word(),
             enabled: self.enabled(gate.name),
         })
+    }
+
+    /// What there is, with the words that stand for a stage.
+    #[cfg(test)]
+    pub(crate) fn described() -> impl Iterator<Item = Description> {
+        let gates = GATES.iter().map(|gate| Description {
+            name: gate.name,
+            stage: gate.stage.word(),
+            default: gate.default,
+            locked: gate.locked,
+            idle: gate.idle.is_some(),
+        });
+        let groups = GROUPS.iter().map(|(name, stage)| Description {
+            name,
+            stage: stage.word(),
+            default: false,
+            locked: false,
+            idle: false,
+        });
+        gates.chain(groups)
     }
 
     /// Whether external IPs are programmed.
@@ -204,6 +246,17 @@ mod tests {
             ["NFTablesProxyMode cannot be false: it is locked to true"]
         );
         assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_gate_that_changes_nothing_is_a_warning() {
+        let (gates, errors, warnings) =
+            gates(&[("NativeHistograms", true), ("WatchListClient", true)]);
+        assert!(gates.enabled("NativeHistograms") && errors.is_empty());
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:?}")
+        };
+        assert!(warning.starts_with("NativeHistograms has no effect: "));
     }
 
     #[test]

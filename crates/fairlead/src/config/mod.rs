@@ -31,9 +31,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(crate) use compare::is_live;
 pub(crate) use defaults::{HEALTHZ_PORT, METRICS_PORT, with_defaults};
 pub(crate) use families::{NodeFamilies, judge};
 pub(crate) use gates::Gates;
+#[cfg(test)]
+pub(crate) use mode::is_built;
 use print::yaml;
 pub(crate) use shown::Shown;
 pub(crate) use watch::{ConfigWatch, Reread};

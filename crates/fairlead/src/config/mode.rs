@@ -47,6 +47,12 @@ pub(crate) fn meaning(word: &str) -> Meaning {
     }
 }
 
+/// Whether a word names a mode that runs.
+#[cfg(test)]
+pub(crate) fn is_built(word: &str) -> bool {
+    matches!(meaning(word), Meaning::Built(_))
+}
+
 /// Why a mode cannot be run; `None` if it can.
 pub(crate) fn refusal(word: &str) -> Option<String> {
     let names: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{MethodRouter, any};
 
 use super::answer::{JSON, answer, not_found};
 use crate::health::{Answer, Health, Moment};
@@ -24,6 +24,14 @@ pub(crate) type OnProbe = Arc<dyn Fn(Probe, u16) + Send + Sync>;
 
 /// The pages of the health server.
 pub(super) fn router(health: &Health, on_probe: &OnProbe) -> Router {
+    let pages = pages(health, on_probe).into_iter();
+    let router = pages.fold(Router::new(), |router, (path, page)| {
+        router.route(path, page)
+    });
+    router.fallback(not_found)
+}
+
+pub(super) fn pages(health: &Health, on_probe: &OnProbe) -> [(&'static str, MethodRouter); 3] {
     let counted = |probe: Probe, ask: fn(&Health, Moment) -> Answer| {
         let (health, on_probe) = (health.clone(), Arc::clone(on_probe));
         any(async move || {
@@ -33,14 +41,14 @@ pub(super) fn router(health: &Health, on_probe: &OnProbe) -> Router {
         })
     };
     let ready = health.clone();
-    Router::new()
-        .route("/healthz", counted(Probe::Healthz, Health::healthz))
-        .route("/livez", counted(Probe::Livez, Health::livez))
-        .route(
+    [
+        ("/healthz", counted(Probe::Healthz, Health::healthz)),
+        ("/livez", counted(Probe::Livez, Health::livez)),
+        (
             "/readyz",
             any(async move || respond(ready.readyz(Moment::now()))),
-        )
-        .fallback(not_found)
+        ),
+    ]
 }
 
 fn respond(Answer { ok, body }: Answer) -> Response {

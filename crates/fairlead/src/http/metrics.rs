@@ -74,11 +74,14 @@ type Page = (&'static str, MethodRouter);
 
 /// The pages of the metrics server.
 pub(super) fn router(pages: &Pages, health: &Health) -> Result<Router, prometheus::Error> {
-    let router = all(pages, health)?
-        .into_iter()
-        .fold(Router::new(), |router, (path, answer)| {
-            router.route(path, answer)
-        });
+    let mut all = all(pages, health)?;
+    if pages.profiling {
+        all.extend(no_profiles());
+    }
+    let pages = all.into_iter();
+    let router = pages.fold(Router::new(), |router, (path, page)| {
+        router.route(path, page)
+    });
     Ok(router.fallback(not_found))
 }
 
@@ -86,7 +89,8 @@ pub(super) fn router(pages: &Pages, health: &Health) -> Result<Router, prometheu
 pub(super) fn all(pages: &Pages, health: &Health) -> Result<Vec<Page>, prometheus::Error> {
     let mut all = measured(pages)?;
     if pages.profiling {
-        all.extend(debugging());
+        let set = any(set_verbosity).layer(DefaultBodyLimit::max(NUMBER));
+        all.push(("/debug/flags/v", set));
     }
     let Pages { mode, configz, .. } = pages.clone();
     let mode = any(async move || answer(StatusCode::OK, TEXT, mode));
@@ -120,16 +124,13 @@ fn measured(pages: &Pages) -> Result<Vec<Page>, prometheus::Error> {
     ])
 }
 
-/// What is below /debug: the log's verbosity, and where to see what a profile would show.
-fn debugging() -> [Page; 4] {
-    let set = any(set_verbosity).layer(DefaultBodyLimit::max(NUMBER));
-    let no_profile = || any(async || answer(StatusCode::NOT_FOUND, TEXT, PPROF));
-    [
-        ("/debug/flags/v", set),
-        ("/debug/pprof", no_profile()),
-        ("/debug/pprof/", no_profile()),
-        ("/debug/pprof/{*page}", no_profile()),
-    ]
+/// Where profiles are not, what to use instead.
+fn no_profiles() -> [Page; 3] {
+    let paths = ["/debug/pprof", "/debug/pprof/", "/debug/pprof/{*page}"];
+    paths.map(|path| {
+        let answer = any(async || answer(StatusCode::NOT_FOUND, TEXT, PPROF));
+        (path, answer)
+    })
 }
 
 fn flagz(pages: &Pages) -> MethodRouter {
@@ -236,4 +237,4 @@ fn refuse_verbosity(text: HeaderValue, body: &str, why: &str) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -117,6 +117,22 @@ async fn bind(server: Server, address: SocketAddr, alarm: Option<&Alarm>) -> Tcp
     }
 }
 
+/// The pages that there are when everything is served, with their servers.
+#[cfg(test)]
+pub(crate) fn paths() -> Vec<(&'static str, &'static str)> {
+    let health = Health::new(Duration::ZERO);
+    let on_probe: OnProbe = std::sync::Arc::new(|_, _| ());
+    let probed = health::pages(&health, &on_probe).map(|(path, _)| ("health", path));
+    let everything = Pages {
+        profiling: true,
+        ..metrics::tests::pages()
+    };
+    let pages = metrics::all(&everything, &health).expect("pages");
+    let shown = pages.into_iter().map(|(path, _)| ("metrics", path));
+    let any = [("service", "*")];
+    probed.into_iter().chain(shown).chain(any).collect()
+}
+
 #[cfg(test)]
 mod client;
 #[cfg(test)]

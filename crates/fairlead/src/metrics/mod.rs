@@ -29,6 +29,9 @@ use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{Registry, Result, TextEncoder};
 
+#[cfg(test)]
+pub(crate) use tests::everything;
+
 use crate::config::Gates;
 
 use client::ClientMetrics;

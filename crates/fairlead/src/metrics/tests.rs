@@ -8,3 +8,5 @@ mod node;
 mod table;
 mod traffic;
 mod values;
+
+pub(crate) use table::everything;

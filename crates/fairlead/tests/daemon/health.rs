@@ -178,7 +178,7 @@ fn the_verbosity_changes_while_it_runs() -> Result<(), Failed> {
         "{answer}"
     );
     proxy.settle(&mut folder)?;
-    proxy.hear("DEBUG")?;
+    eventually("the log says more", || Ok(proxy.log().contains("DEBUG")))?;
     proxy.end(Signal::SIGTERM)
 }
 

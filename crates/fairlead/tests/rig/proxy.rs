@@ -22,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An object must be missing for a tenth of a second before Fairlead takes it for deleted.
 const DELETED: Duration = Duration::from_millis(300);
 
-/// Between two looks at the log.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// The cluster IP of the Service by which a test sees that its changes have been taken in.
 const MARKER: &str = "10.96.255.254";
 
@@ -88,18 +85,6 @@ impl<'a> Proxy<'a> {
     /// What it said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log.path()).unwrap_or_else(|error| error.to_string())
-    }
-
-    /// Waits until it said this.
-    pub(crate) fn hear(&mut self, text: &str) -> Result<(), Failed> {
-        let started = Instant::now();
-        while !self.log().contains(text) {
-            if started.elapsed() > PATIENCE {
-                return Err(self.failed(&format!("it does not say {text:?}")));
-            }
-            sleep(LOOK);
-        }
-        Ok(())
     }
 
     /// Everything to look at when something is wrong.

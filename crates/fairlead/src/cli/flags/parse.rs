@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::slice::Iter;
 
+use super::slot::Slot;
 use super::table::{self, Command, Flag};
 use super::{Flags, Invocation};
 use crate::config::ConfigErrors;
@@ -68,7 +69,14 @@ impl Given {
     /// Every flag with its value, by name.
     pub(crate) fn values(&self) -> BTreeMap<String, String> {
         let mut flags = self.flags.clone();
-        let value = |flag: &Flag| (flag.name.to_owned(), flag.slot.show(&mut flags));
+        let value = |flag: &Flag| {
+            let told = match flag.slot {
+                Slot::Nowhere(..) => self.text(flag.name).map(str::to_owned),
+                _ => None,
+            };
+            let value = told.unwrap_or_else(|| flag.slot.show(&mut flags));
+            (flag.name.to_owned(), value)
+        };
         table::of(Command::Run).map(value).collect()
     }
 }

@@ -7,7 +7,7 @@ use fairlead_core::address::Family;
 use super::*;
 use crate::http::client::{Heard, Loopback};
 
-fn pages() -> Pages {
+pub(in crate::http) fn pages() -> Pages {
     Pages {
         mode: "nftables",
         metrics: Arc::new(|| Ok("up 1\n".to_owned())),

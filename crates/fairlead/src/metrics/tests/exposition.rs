@@ -3,23 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Metrics by their names.
-pub(super) type Exposition = BTreeMap<String, Metric>;
+pub(crate) type Exposition = BTreeMap<String, Metric>;
 
 /// A metric as it was told.
 #[derive(Debug, Default)]
-pub(super) struct Metric {
-    pub(super) help: String,
-    pub(super) kind: String,
+pub(crate) struct Metric {
+    pub(crate) help: String,
+    pub(crate) kind: String,
     /// What each sample is called, and its value.
-    pub(super) samples: BTreeMap<String, f64>,
+    pub(crate) samples: BTreeMap<String, f64>,
     /// The names of the labels of each sample, without the bound of a bucket.
-    pub(super) labels: BTreeSet<Vec<String>>,
+    pub(crate) labels: BTreeSet<Vec<String>>,
     /// The bounds of the buckets of each histogram, in order and without +Inf.
-    pub(super) buckets: BTreeMap<String, Vec<String>>,
+    pub(crate) buckets: BTreeMap<String, Vec<String>>,
 }
 
 /// Takes the text format 0.0.4 apart. Panics when it is not that.
-pub(super) fn parse(text: &str) -> Exposition {
+pub(crate) fn parse(text: &str) -> Exposition {
     let mut metrics = Exposition::new();
     let mut current = String::new();
     for line in text.lines() {

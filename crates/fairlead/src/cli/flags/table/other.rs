@@ -4,6 +4,7 @@ use super::{Flag, Slot, Standing};
 
 const WINDOWS_ALONE: &str = "it is for Windows";
 const NOT_SINCE_126: &str = "kube-proxy 1.25 was the last to have it; logs go to standard error";
+const FEW_REQUESTS: &str = "the API is sent a few requests, and less when it fails";
 const USERSPACE: &str = "it was for userspace mode, which kube-proxy no longer has";
 
 /// Fairlead's own.
@@ -122,14 +123,16 @@ pub(super) static FILES: [Flag; 12] = [
         "kube-api-qps",
         &["clientConnection.qps"],
         Slot::Float(|flags| &mut flags.config.client_connection.qps),
-        "How many requests a second the API may be sent.",
-    ),
+        "",
+    )
+    .standing(Standing::Never(FEW_REQUESTS)),
     Flag::of(
         "kube-api-burst",
         &["clientConnection.burst"],
         Slot::Int(|flags| &mut flags.config.client_connection.burst),
-        "How many of them at once.",
-    ),
+        "",
+    )
+    .standing(Standing::Never(FEW_REQUESTS)),
     Flag::of(
         "config-sync-period",
         &["configSyncPeriod"],
