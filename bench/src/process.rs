@@ -19,8 +19,8 @@ const HEALTHZ: &str = "127.0.0.1:10256";
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How often to look whether it does.
 const PAUSE: Duration = Duration::from_millis(2);
-/// How long to wait for an answer before the rules are there: on a loopback device it comes at once.
-const SHORT: Duration = Duration::from_millis(5);
+/// How long to wait for an answer that need not come: on a loopback device it comes at once.
+pub(crate) const SHORT: Duration = Duration::from_millis(5);
 /// How long to wait for an answer that has to come.
 const LONG: Duration = Duration::from_secs(5);
 /// What is left to do when the process serves: to give memory back.
