@@ -200,6 +200,11 @@ impl Daemon {
         Ok(())
     }
 
+    /// Whether enough was known of this node to begin.
+    pub(super) fn has_begun(&self) -> bool {
+        self.gate.is_none()
+    }
+
     fn request_sync(&mut self, now: Instant) {
         self.schedule.request(now);
         self.metrics.queued();
@@ -256,7 +261,7 @@ impl Daemon {
         let mut changed = self.model.has_changed();
         changed |= self.addresses_changed();
         changed |= self.was_touched();
-        if changed && self.gate.is_none() {
+        if changed && self.has_begun() {
             self.request_sync(now);
         }
     }

@@ -76,5 +76,10 @@ impl Daemon {
         self.metrics.config_needs_restart(needs_restart);
         self.configuration.set(&options.config, live.needs_restart);
         self.model.set_settings(options.settings);
+        if self.has_begun()
+            && let Err(error) = self.judge_configuration()
+        {
+            error!("the configuration does not suit this node: {error}");
+        }
     }
 }

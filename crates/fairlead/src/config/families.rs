@@ -154,3 +154,6 @@ fn other(family: Family) -> Family {
         Family::V6 => Family::V4,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,7 +129,7 @@ impl<'de> Deserializer<'de> for Place<'_> {
     type Error = Unfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        let expected = Expecting(&visitor).to_string();
+        let expected = in_words(Expecting(&visitor).to_string());
         let mismatch = || self.unfit(&expected.as_str());
         let taken = match &self.node.value {
             Value::Null => return visitor.visit_unit().map_err(|_: Unfit| mismatch()),
@@ -210,6 +210,19 @@ struct Expecting<'a, V>(&'a V);
 impl<'de, V: Visitor<'de>> fmt::Display for Expecting<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.expecting(f)
+    }
+}
+
+/// What serde expects, in words of YAML.
+fn in_words(expected: String) -> String {
+    match expected.as_str() {
+        "i32" | "u32" => "a whole number".to_owned(),
+        "f32" => "a number".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a string" => "a text".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a map" => "a group of fields".to_owned(),
+        _ => expected,
     }
 }
 

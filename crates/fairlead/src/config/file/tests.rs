@@ -62,16 +62,16 @@ featureGates: {A: maybe}
         [
             "f:4: bindAddress: is given twice, first on line 3",
             "f:5: mod: unknown field; did you mean mode?",
-            "f:6: oomScoreAdj: the text \"high\" is not i32",
-            "f:8: conntrack.min: the text \"7\" is not i32",
-            "f:9: conntrack.maxPerCore: the number 1.5 is not i32",
-            "f:10: nodePortAddresses: the text \"10.0.0.0/8\" is not a sequence",
-            "f:11: enableProfiling: the number 1 is not a boolean",
+            "f:6: oomScoreAdj: the text \"high\" is not a whole number",
+            "f:8: conntrack.min: the text \"7\" is not a whole number",
+            "f:9: conntrack.maxPerCore: the number 1.5 is not a whole number",
+            "f:10: nodePortAddresses: the text \"10.0.0.0/8\" is not a list",
+            "f:11: enableProfiling: the number 1 is not true or false",
             "f:13: nftables.syncPeriod: the number 30 is not a duration like 30s, 1m30s or 500ms",
             "f:14: nftables.minSyncPeriod: \"soon\" is not a duration; write it like 30s, 1m30s or 500ms",
-            "f:15: hostnameOverride: the number 12 is not a string",
+            "f:15: hostnameOverride: the number 12 is not a text",
             "f:16: ipvs: a list is not a group of fields",
-            "f:17: featureGates.A: the text \"maybe\" is not a boolean",
+            "f:17: featureGates.A: the text \"maybe\" is not true or false",
         ]
     );
 }
@@ -167,6 +167,6 @@ fn json_is_yaml() {
     let text = "{\"apiVersion\": \"kubeproxy.config.k8s.io/v1alpha1\", \"kind\": \"KubeProxyConfiguration\",\n \"mode\": 7}";
     assert_eq!(
         read("f", text).unwrap_err(),
-        ["f:2: mode: the number 7 is not a string"]
+        ["f:2: mode: the number 7 is not a text"]
     );
 }

@@ -1,0 +1,178 @@
+//! Configurations on nodes of every kind, by kube-proxy's own cases.
+
+use super::*;
+use crate::config::with_defaults;
+
+/// A change of a configuration.
+type Change = fn(&mut KubeProxyConfiguration);
+
+fn config(change: Change) -> KubeProxyConfiguration {
+    let mut config = with_defaults(KubeProxyConfiguration::default());
+    "ClusterCIDR".clone_into(&mut config.detect_local_mode);
+    change(&mut config);
+    config
+}
+
+fn judged(change: Change, primary: Family, dual_stack: bool, pod_cidrs: &[&str]) -> Judgement {
+    let pod_cidrs: Vec<IpNet> = pod_cidrs.iter().map(|net| net.parse().unwrap()).collect();
+    let node = NodeFamilies {
+        primary,
+        dual_stack,
+        pod_cidrs: &pod_cidrs,
+    };
+    judge(&config(change), &node)
+}
+
+fn words(texts: &[&str]) -> Option<Vec<String>> {
+    Some(texts.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn networks_for_node_ports_are_of_the_families_that_there_are() {
+    for change in [
+        (|_| ()) as Change,
+        |config| config.node_port_addresses = words(&["primary"]),
+        |config| config.node_port_addresses = words(&["192.0.2.0/24"]),
+        |config| {
+            config.node_port_addresses = words(&["192.0.2.0/24", "2001:db8::/64"]);
+            "10.0.0.0/8,fd00::/48".clone_into(&mut config.cluster_cidr);
+        },
+    ] {
+        assert_eq!(judged(change, Family::V4, true, &[]), Judgement::default());
+    }
+    let one_of_two: Change = |config| {
+        config.node_port_addresses = words(&["192.0.2.0/24"]);
+        "10.0.0.0/8,fd00::/48".clone_into(&mut config.cluster_cidr);
+    };
+    let judgement = judged(one_of_two, Family::V4, true, &[]);
+    let expected = "the cluster appears to be dual-stack but nodePortAddresses has only IPv4 networks: node ports \
+                    answer on all local IPv6 addresses";
+    assert_eq!(judgement.warnings, [expected]);
+    let none_of_primary: Change = |config| config.node_port_addresses = words(&["2001:db8::/64"]);
+    let judgement = judged(none_of_primary, Family::V4, false, &[]);
+    let expected = "the node is IPv4-primary but nodePortAddresses has only IPv6 networks: node ports answer on all \
+                    local IPv4 addresses";
+    assert_eq!(judgement.warnings, [expected]);
+}
+
+/// Rows: the configuration, pod CIDRs, and whether something is wrong on a node of IPv4 alone and
+/// on one of both.
+type WrongRow = (Change, &'static [&'static str], Found, Found);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Warning,
+    Error,
+}
+
+impl Found {
+    fn of(judgement: &Judgement) -> Found {
+        match (&judgement.warnings[..], &judgement.errors[..]) {
+            ([], []) => Found::Nothing,
+            ([_], []) => Found::Warning,
+            ([], [_]) => Found::Error,
+            _ => panic!("{judgement:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_of_another_family_alone_is_told_and_may_be_fatal() {
+    use Found::{Error, Nothing, Warning};
+    let rows: [WrongRow; 14] = [
+        (|_| (), &[], Nothing, Nothing),
+        (
+            |c| "10.0.0.0/8".clone_into(&mut c.cluster_cidr),
+            &[],
+            Nothing,
+            Nothing,
+        ),
+        (
+            |c| "10.0.0.0/8,fd00::/48".clone_into(&mut c.cluster_cidr),
+            &[],
+            Nothing,
+            Nothing,
+        ),
+        (
+            |c| "fd00::/48,10.0.0.0/8".clone_into(&mut c.cluster_cidr),
+            &[],
+            Nothing,
+            Nothing,
+        ),
+        (
+            |c| "fd00::/48".clone_into(&mut c.cluster_cidr),
+            &[],
+            Error,
+            Warning,
+        ),
+        (
+            |c| {
+                "fd00::/48".clone_into(&mut c.cluster_cidr);
+                "NodeCIDR".clone_into(&mut c.detect_local_mode);
+            },
+            &[],
+            Warning,
+            Warning,
+        ),
+        (
+            |c| "NodeCIDR".clone_into(&mut c.detect_local_mode),
+            &["fd00::/48", "10.0.0.0/24"],
+            Nothing,
+            Nothing,
+        ),
+        (
+            |c| "NodeCIDR".clone_into(&mut c.detect_local_mode),
+            &["fd00::/48"],
+            Error,
+            Error,
+        ),
+        (|_| (), &["fd00::/48"], Warning, Warning),
+        (
+            |c| "192.0.2.1".clone_into(&mut c.winkernel.source_vip),
+            &[],
+            Nothing,
+            Nothing,
+        ),
+        (
+            |c| "fd00::1".clone_into(&mut c.winkernel.source_vip),
+            &[],
+            Warning,
+            Warning,
+        ),
+        (
+            |c| "[::]:10249".clone_into(&mut c.metrics_bind_address),
+            &[],
+            Nothing,
+            Nothing,
+        ),
+        (
+            |c| "[::1]:10249".clone_into(&mut c.metrics_bind_address),
+            &[],
+            Warning,
+            Nothing,
+        ),
+        (
+            |c| c.ipvs.exclude_cidrs = words(&["fd00::/48"]),
+            &[],
+            Warning,
+            Nothing,
+        ),
+    ];
+    for (index, (change, pods, alone, dual)) in rows.into_iter().enumerate() {
+        let found = [false, true].map(|both| Found::of(&judged(change, Family::V4, both, pods)));
+        assert_eq!(found, [alone, dual], "row {index}");
+    }
+}
+
+#[test]
+fn a_wrong_family_is_named_with_the_field() {
+    let judgement = judged(
+        |c| "10.0.0.0/8".clone_into(&mut c.cluster_cidr),
+        Family::V6,
+        false,
+        &[],
+    );
+    let expected = "the node is IPv6-only but clusterCIDR has only IPv4 addresses";
+    assert_eq!(judgement.errors, [expected]);
+}
