@@ -29,7 +29,7 @@ pub(super) fn run(invocation: Invocation, arguments: &[OsString]) -> anyhow::Res
 fn work(given: &Given) -> anyhow::Result<()> {
     let config::Configured { options, warnings } = config::load(given)?;
     log::start(options.verbosity, options.json_log);
-    for warning in warnings {
+    for warning in &warnings {
         warn!("{warning}");
     }
     for (name, value) in &options.flags {
@@ -45,6 +45,6 @@ fn work(given: &Given) -> anyhow::Result<()> {
     if other.cleanup {
         return cleanup::run();
     }
-    let watch = config::ConfigWatch::open(given, &options.config)?;
+    let watch = config::ConfigWatch::open(given, &options.config, warnings)?;
     app::run(options, watch)
 }

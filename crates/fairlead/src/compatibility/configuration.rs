@@ -1,13 +1,13 @@
 //! Flags, fields and gates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::{Row, Verdict, compare, hold, list, table};
 use crate::cli::flags::{Flag, Flags, Standing, all};
 use crate::config::v1alpha1::{KubeProxyConfiguration, VmoduleItem};
-use crate::config::{Gates, is_built, with_defaults};
+use crate::config::{Gates, is_built, is_idle, is_live, with_defaults};
 
 const FLAGS: &str = include_str!("../../tests/kube-proxy/flags.txt");
 const FIELDS: &str = include_str!("../../tests/kube-proxy/fields.txt");
@@ -113,13 +113,8 @@ fn fields_are_those_of_kube_proxy() {
     };
     let all_taken: Vec<Row> = rows.iter().map(taken).collect();
     compare("Fields", &all_taken, &fields());
-    let idle: BTreeSet<&str> = all()
-        .filter(|flag| matches!(flag.standing, Standing::Never(_)))
-        .flat_map(|flag| flag.fields.iter().copied())
-        .chain(["clientConnection.acceptContentTypes", "portRange"])
-        .collect();
     for row in rows {
-        let has_effect = has_effect(row.name()) && !idle.contains(row.name());
+        let has_effect = has_effect(row.name()) && !is_idle(row.name());
         assert_eq!(has_effect, row.verdict.is_there(), "{}", row.name());
     }
 }
@@ -131,7 +126,7 @@ fn what_is_live_is_said_to_be() {
             panic!("{row:?}")
         };
         let told = why.split("; ").any(|part| part == "live");
-        let live = crate::config::is_live(name) && verdict != "absent";
+        let live = is_live(name) && verdict != "absent";
         assert_eq!(told, live, "{name}");
     }
 }

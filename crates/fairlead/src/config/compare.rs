@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::v1alpha1::KubeProxyConfiguration;
+use crate::cli::flags::{Flag, Standing, all};
 
 /// Fields, or whole sections, that can change at any time.
 const LIVE: [&str; 15] = [
@@ -24,6 +25,9 @@ const LIVE: [&str; 15] = [
     "nodePortAddresses",
     "oomScoreAdj",
 ];
+
+/// Fields that have no effect and no flag.
+const IDLE: [&str; 2] = ["clientConnection.acceptContentTypes", "portRange"];
 
 /// What became of a new configuration, by paths of fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,6 +49,7 @@ pub(crate) fn compare(
     );
     let mut paths = Vec::new();
     differences(&running, &wanted, "", &mut paths);
+    paths.retain(|path| !is_idle(path));
     let (applied, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_live(path));
     let with_value = |path: String| {
         let value = wanted.pointer(&pointer(&path)).cloned();
@@ -99,10 +104,52 @@ fn differences(one: &Value, other: &Value, path: &str, paths: &mut Vec<String>) 
     }
 }
 
+/// Whether a field has no effect, so that it is nothing to anyone when it changes.
+pub(crate) fn is_idle(path: &str) -> bool {
+    let of_flag =
+        |flag: &Flag| matches!(flag.standing, Standing::Never(_)) && flag.fields.contains(&path);
+    IDLE.contains(&path) || all().any(of_flag)
+}
+
 /// Whether a field can change at any time.
 pub(crate) fn is_live(path: &str) -> bool {
     LIVE.iter().any(|live| {
         let rest = path.strip_prefix(live);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::with_defaults;
+
+    #[test]
+    fn what_changes_is_applied_or_waits_or_is_nothing_to_anyone() {
+        let running = with_defaults(KubeProxyConfiguration::default());
+        let mut wanted = running.clone();
+        assert_eq!(compare(&running, &wanted).unwrap(), Live::default());
+        wanted.conntrack.min = Some(7);
+        "10.0.0.0/8".clone_into(&mut wanted.cluster_cidr);
+        "1-2".clone_into(&mut wanted.port_range);
+        wanted.client_connection.burst = 11;
+        wanted.enable_profiling = true;
+        wanted.feature_gates.insert("A".to_owned(), true);
+        let live = compare(&running, &wanted).unwrap();
+        assert_eq!(live.applied, ["clusterCIDR", "conntrack.min"]);
+        let waiting: Vec<_> = live.needs_restart.keys().collect();
+        assert_eq!(waiting, ["enableProfiling", "featureGates"]);
+        let merged = merge(&running, &wanted, &live.applied).unwrap();
+        assert_eq!(
+            (merged.conntrack.min, &*merged.cluster_cidr),
+            (Some(7), "10.0.0.0/8")
+        );
+        assert!(!merged.enable_profiling);
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_no_section() {
+        assert!(is_live("conntrack.min") && is_live("detectLocalMode"));
+        assert!(!is_live("conntrackish") && !is_live("logging.format"));
+    }
 }

@@ -228,9 +228,19 @@ fn without_effect(completed: &Completed<'_>) -> Vec<String> {
     if completed.lines.is_some() {
         warnings.extend(fields_without_effect(completed));
     }
-    if !completed.config.port_range.is_empty() {
-        let name = origin.name("portRange");
-        warnings.push(format!("{name} has no effect: it was for userspace mode"));
+    let config = &completed.config;
+    for (field, value, why) in [
+        (
+            "clientConnection.acceptContentTypes",
+            &config.client_connection.accept_content_types,
+            "the API is always asked for JSON",
+        ),
+        ("portRange", &config.port_range, "it was for userspace mode"),
+    ] {
+        if !value.is_empty() {
+            let name = origin.name(field);
+            warnings.push(format!("{name} has no effect: {why}"));
+        }
     }
     warnings
 }

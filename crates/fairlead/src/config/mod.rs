@@ -32,7 +32,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 #[cfg(test)]
-pub(crate) use compare::is_live;
+pub(crate) use compare::{is_idle, is_live};
 pub(crate) use defaults::{HEALTHZ_PORT, METRICS_PORT, with_defaults};
 pub(crate) use families::{NodeFamilies, judge};
 pub(crate) use gates::Gates;

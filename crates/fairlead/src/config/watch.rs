@@ -25,6 +25,8 @@ pub(crate) struct ConfigWatch {
     given: Given,
     /// The configuration that is in effect.
     running: Arc<KubeProxyConfiguration>,
+    /// What has no effect and was said already.
+    warned: Vec<String>,
 }
 
 /// What a changed file brings.
@@ -34,15 +36,17 @@ pub(crate) struct Reread {
     pub(crate) options: Options,
     /// Which fields changed, and which would have to.
     pub(crate) live: Live,
-    /// What has no effect in the new file.
+    /// What has no effect in the new file and was not said of the last.
     pub(crate) warnings: Vec<String>,
 }
 
 impl ConfigWatch {
-    /// Follows the file that the flags name, from the contents that `running` was made of.
+    /// Follows the file that the flags name, from the contents that `running` was made of. With
+    /// what was said of that.
     pub(crate) fn open(
         given: &Given,
         running: &Arc<KubeProxyConfiguration>,
+        warned: Vec<String>,
     ) -> anyhow::Result<Option<ConfigWatch>> {
         let path = &given.flags.other.config;
         if path.is_empty() {
@@ -54,6 +58,7 @@ impl ConfigWatch {
             file,
             given: given.clone(),
             running: Arc::clone(running),
+            warned,
         }))
     }
 
@@ -83,10 +88,13 @@ impl ConfigWatch {
             merge(&self.running, &wanted.options.config, &live.applied).map_err(impossible)?;
         let options = understand_again(&self.given, &merged)?.options;
         self.running = Arc::clone(&options.config);
+        let mut warnings = wanted.warnings.clone();
+        warnings.retain(|warning| !self.warned.contains(warning));
+        self.warned = wanted.warnings;
         Ok(Reread {
             options,
             live,
-            warnings: wanted.warnings,
+            warnings,
         })
     }
 }

@@ -7,6 +7,7 @@
 mod rig;
 
 mod churn;
+mod configuration;
 mod flows;
 mod health;
 mod input;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     };
     let tests = [
         churn::TESTS,
+        configuration::TESTS,
         health::TESTS,
         input::TESTS,
         life::TESTS,

@@ -23,32 +23,33 @@ fn judged(change: Change, primary: Family, dual_stack: bool, pod_cidrs: &[&str])
     judge(&config(change), &node)
 }
 
-fn words(texts: &[&str]) -> Option<Vec<String>> {
-    Some(texts.iter().map(ToString::to_string).collect())
+fn words(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn networks_for_node_ports_are_of_the_families_that_there_are() {
     for change in [
         (|_| ()) as Change,
-        |config| config.node_port_addresses = words(&["primary"]),
-        |config| config.node_port_addresses = words(&["192.0.2.0/24"]),
+        |config| config.node_port_addresses = Some(words(&["primary"])),
+        |config| config.node_port_addresses = Some(words(&["192.0.2.0/24"])),
         |config| {
-            config.node_port_addresses = words(&["192.0.2.0/24", "2001:db8::/64"]);
+            config.node_port_addresses = Some(words(&["192.0.2.0/24", "2001:db8::/64"]));
             "10.0.0.0/8,fd00::/48".clone_into(&mut config.cluster_cidr);
         },
     ] {
         assert_eq!(judged(change, Family::V4, true, &[]), Judgement::default());
     }
     let one_of_two: Change = |config| {
-        config.node_port_addresses = words(&["192.0.2.0/24"]);
+        config.node_port_addresses = Some(words(&["192.0.2.0/24"]));
         "10.0.0.0/8,fd00::/48".clone_into(&mut config.cluster_cidr);
     };
     let judgement = judged(one_of_two, Family::V4, true, &[]);
     let expected = "the cluster appears to be dual-stack but nodePortAddresses has only IPv4 networks: node ports \
                     answer on all local IPv6 addresses";
     assert_eq!(judgement.warnings, [expected]);
-    let none_of_primary: Change = |config| config.node_port_addresses = words(&["2001:db8::/64"]);
+    let none_of_primary: Change =
+        |config| config.node_port_addresses = Some(words(&["2001:db8::/64"]));
     let judgement = judged(none_of_primary, Family::V4, false, &[]);
     let expected = "the node is IPv4-primary but nodePortAddresses has only IPv6 networks: node ports answer on all \
                     local IPv4 addresses";
@@ -153,7 +154,7 @@ fn what_is_of_another_family_alone_is_told_and_may_be_fatal() {
             Nothing,
         ),
         (
-            |c| c.ipvs.exclude_cidrs = words(&["fd00::/48"]),
+            |c| c.ipvs.exclude_cidrs = Some(words(&["fd00::/48"])),
             &[],
             Warning,
             Nothing,
