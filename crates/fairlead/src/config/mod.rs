@@ -15,6 +15,7 @@ pub(crate) mod duration;
 mod families;
 mod file;
 mod gates;
+mod logging;
 mod meaning;
 mod mode;
 pub(crate) mod near;
