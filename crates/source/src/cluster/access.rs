@@ -82,6 +82,10 @@ pub(super) fn config(access: &Access) -> Result<Config, ClusterError> {
 fn of_kubeconfig(path: &Path, master: Option<&Uri>) -> Result<Config, ClusterError> {
     let broken = |error: KubeconfigError| kubeconfig_error(path, &error);
     let mut kubeconfig = Kubeconfig::read_from(path).map_err(broken)?;
+    if let Some(why) = missing_user(&kubeconfig) {
+        let path = path.to_owned();
+        return Err(ClusterError::Kubeconfig { path, why });
+    }
     if let Some(master) = master {
         for named in &mut kubeconfig.clusters {
             if let Some(cluster) = &mut named.cluster {
@@ -92,6 +96,19 @@ fn of_kubeconfig(path: &Path, master: Option<&Uri>) -> Result<Config, ClusterErr
         }
     }
     Config::try_from(kubeconfig).map_err(broken)
+}
+
+/// kube takes a user that is not there for nobody, and would ask without credentials.
+fn missing_user(kubeconfig: &Kubeconfig) -> Option<String> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let named = kubeconfig
+        .contexts
+        .iter()
+        .find(|one| one.name == *current)?;
+    let user = named.context.as_ref()?.user.as_ref()?;
+    let is_there = kubeconfig.auth_infos.iter().any(|one| one.name == *user);
+    (!is_there && !user.is_empty())
+        .then(|| format!("the context {current} names the user {user}, and there is no such user"))
 }
 
 fn kubeconfig_error(path: &Path, error: &KubeconfigError) -> ClusterError {
