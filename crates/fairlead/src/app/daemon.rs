@@ -272,7 +272,7 @@ impl Daemon {
         let health = &self.seen.health;
         health.node_eligible(unasked || self.model.node_is_eligible());
         health.awaiting(self.model.missing().collect());
-        health.source(self.source.problems().into_iter());
+        self.source.tell(health);
     }
 
     fn addresses_changed(&mut self) -> bool {

@@ -49,7 +49,7 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
     let health = Health::new(options.patience());
     let metrics = Arc::new(Metrics::new(&families).context("cannot register metrics")?);
     metrics.features(&options.gates);
-    let source = Source::open(&options, &metrics)?;
+    let source = Source::open(&options, &metrics, &health)?;
     if options.once {
         let seen = Seen::by_nobody(&options, health, &families);
         return Daemon::new(options, source, config, conntrack, &families, seen, metrics)?.once();

@@ -13,6 +13,7 @@ use fairlead_source::manifests::Manifests;
 
 use super::events::Events;
 use super::{Options, SourceOptions};
+use crate::health::Health;
 use crate::http::HardFailure;
 use crate::metrics::Metrics;
 
@@ -30,7 +31,11 @@ pub(super) enum Source {
 
 impl Source {
     /// Opens what the options name. That an API server cannot be reached is no error here.
-    pub(super) fn open(options: &Options, metrics: &Arc<Metrics>) -> anyhow::Result<Source> {
+    pub(super) fn open(
+        options: &Options,
+        metrics: &Arc<Metrics>,
+        health: &Health,
+    ) -> anyhow::Result<Source> {
         match &options.source {
             SourceOptions::Manifests(path) => {
                 Ok(Source::Manifests(Box::new(Manifests::open(path)?)))
@@ -46,6 +51,9 @@ impl Source {
                 };
                 let cluster = Cluster::open(&access, wanted, on_answer(metrics))?;
                 metrics.watches(cluster.watching())?;
+                let board = cluster.board();
+                let failures = move || board.all().into_iter().filter_map(|watch| watch.failure);
+                health.ask_source(move || failures().collect());
                 info!(
                     "following {} as {}",
                     cluster.server(),
@@ -84,17 +92,10 @@ impl Source {
         }
     }
 
-    /// What is wrong with the source at present.
-    pub(super) fn problems(&self) -> Vec<String> {
-        match self {
-            Source::Manifests(manifests) => manifests.problems().map(ToString::to_string).collect(),
-            Source::Cluster(cluster) => {
-                let watches = cluster.watches();
-                watches
-                    .into_iter()
-                    .filter_map(|watch| watch.failure)
-                    .collect()
-            }
+    /// Says what is wrong with files. Watches come and go without the loop, and are asked instead.
+    pub(super) fn tell(&self, health: &Health) {
+        if let Source::Manifests(manifests) = self {
+            health.source(manifests.problems().map(ToString::to_string));
         }
     }
 

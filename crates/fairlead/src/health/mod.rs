@@ -9,7 +9,8 @@ mod follow;
 pub(crate) mod services;
 mod state;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -49,13 +50,28 @@ impl Moment {
 
 /// The health of this process, shared. The lock is held for moments and never while anything is
 /// written to a socket.
-#[derive(Debug, Clone)]
-pub(crate) struct Health(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub(crate) struct Health {
+    state: Arc<Mutex<State>>,
+    source: Arc<OnceLock<AskSource>>,
+}
+
+/// Says what is wrong at present with where the objects come from.
+type AskSource = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").field(&self.state).finish()
+    }
+}
 
 impl Health {
     /// A change may wait less than `patience` (kube-proxy: twice the sync period).
     pub(crate) fn new(patience: Duration) -> Health {
-        Health(Arc::new(Mutex::new(State::new(patience))))
+        Health {
+            state: Arc::new(Mutex::new(State::new(patience))),
+            source: Arc::default(),
+        }
     }
 
     /// From here on a change may wait less than this.
@@ -103,6 +119,13 @@ impl Health {
         self.with(|state| state.source(problems));
     }
 
+    /// Asks this, whenever somebody wants to know, what is wrong with where the objects come from:
+    /// for a source that gets well again without a word to the loop.
+    pub(crate) fn ask_source(&self, ask: impl Fn() -> Vec<String> + Send + Sync + 'static) {
+        // There is one source a process.
+        let _ = self.source.set(Box::new(ask));
+    }
+
     /// What was not told completely yet.
     pub(crate) fn awaiting(&self, awaited: Vec<Kind>) {
         self.with(|state| state.awaiting(awaited));
@@ -120,6 +143,7 @@ impl Health {
 
     /// The answer of /readyz.
     pub(crate) fn readyz(&self, now: Moment) -> Answer {
+        self.hear_source();
         self.with(|state| answers::readyz(state, now))
     }
 
@@ -130,10 +154,17 @@ impl Health {
 
     /// Everything that is wrong at present.
     pub(crate) fn trouble(&self) -> Trouble {
+        self.hear_source();
         self.with(|state| state.trouble().clone())
     }
 
+    fn hear_source(&self) {
+        if let Some(ask) = self.source.get() {
+            self.source(ask().into_iter());
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
