@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::objects::{service, slice};
 use crate::rig::{FAIRLEAD, Folder, Proxy};
 use crate::tests;
-use crate::watch::{ask, await_health, eventually, get};
+use crate::watch::{ask, await_health, eventually, get, hear};
 
 tests! {
     a_load_balancer_is_told_of_local_endpoints_in_each_family,
@@ -178,7 +178,7 @@ fn the_verbosity_changes_while_it_runs() -> Result<(), Failed> {
         "{answer}"
     );
     proxy.settle(&mut folder)?;
-    eventually("the log says more", || Ok(proxy.log().contains("DEBUG")))?;
+    hear(&proxy, "DEBUG")?;
     proxy.end(Signal::SIGTERM)
 }
 

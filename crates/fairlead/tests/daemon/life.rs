@@ -15,7 +15,8 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::objects::{many, service, slice};
+use crate::many::many;
+use crate::objects::{service, slice};
 use crate::rig::{Folder, Proxy};
 use crate::tests;
 use crate::watch::{await_health, listing};

@@ -3,8 +3,12 @@
 //! Each test has a lab of its own and asks with real packets; what clients of Services meet is in
 //! `scenarios/`.
 
+#[path = "../rig/objects.rs"]
+mod objects;
 #[path = "../rig/mod.rs"]
 mod rig;
+#[path = "../rig/watch.rs"]
+mod watch;
 
 mod churn;
 mod configuration;
@@ -12,9 +16,9 @@ mod flows;
 mod health;
 mod input;
 mod life;
+mod many;
 mod metrics;
 mod node;
-mod objects;
 mod parameters;
 mod render;
 mod sizes;
@@ -22,7 +26,6 @@ mod stale;
 mod takeover;
 mod tampering;
 mod traffic;
-mod watch;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::objects::many;
+use crate::many::many;
 use crate::rig::{FAIRLEAD, Folder};
 use crate::tests;
 use crate::watch::{listing, on_node};

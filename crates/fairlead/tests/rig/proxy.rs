@@ -1,85 +1,35 @@
 //! The process.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use fairlead_core::address::Protocol;
-use fairlead_lab::{Client, Lab};
+use fairlead_lab::Lab;
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use super::{FAIRLEAD, Folder, ruleset};
-
-/// How long Fairlead has to take in a change, on a machine that has more to do than this.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An object must be missing for a tenth of a second before Fairlead takes it for deleted.
-const DELETED: Duration = Duration::from_millis(300);
-
-/// The cluster IP of the Service by which a test sees that its changes have been taken in.
-const MARKER: &str = "10.96.255.254";
+/// The binary under test.
+pub(crate) const FAIRLEAD: &str = env!("CARGO_BIN_EXE_fairlead");
 
 /// A running Fairlead. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Proxy<'a> {
-    lab: &'a Lab,
-    child: Child,
+    pub(crate) lab: &'a Lab,
+    pub(crate) child: Child,
     log: NamedTempFile,
 }
 
 impl<'a> Proxy<'a> {
-    /// Starts Fairlead on the lab's node with the folder's manifests. Nothing need be programmed
-    /// yet: see [`Proxy::settle`].
-    pub(crate) fn start(
-        lab: &'a Lab,
-        folder: &Folder,
-        flags: &[String],
-    ) -> Result<Proxy<'a>, Failed> {
+    /// Starts it on the lab's node by this command.
+    pub(crate) fn run(lab: &'a Lab, mut command: Command) -> Result<Proxy<'a>, Failed> {
         let log = NamedTempFile::new()?;
-        let mut command = Command::new(FAIRLEAD);
         command
-            .args([
-                "run",
-                "--proxy-mode",
-                "nftables",
-                "--hostname-override=node1",
-                "--manifests",
-            ])
-            .arg(folder.path())
-            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(log.path())?);
         let child = lab.node().run(|| command.spawn())??;
         Ok(Proxy { lab, child, log })
-    }
-
-    /// Waits until Fairlead has programmed all that the folder says now.
-    ///
-    /// To see that it has, a Service is given another port and asked until it answers there.
-    pub(crate) fn settle(&mut self, folder: &mut Folder) -> Result<(), Failed> {
-        sleep(DELETED);
-        let port = folder.marker()?;
-        let to = SocketAddr::new(MARKER.parse()?, port);
-        let started = Instant::now();
-        loop {
-            let series = self.lab.ask(Client::Node, Protocol::Tcp, to, 1)?;
-            if !series.by_endpoint.is_empty() {
-                return Ok(());
-            }
-            if let Some(status) = self.child.try_wait()? {
-                return Err(self.failed(&format!("fairlead ended: {status}")));
-            }
-            if started.elapsed() > PATIENCE {
-                return Err(self.failed(&format!("nothing is programmed after {PATIENCE:?}")));
-            }
-        }
     }
 
     /// What it said.
@@ -112,25 +62,10 @@ impl Drop for Proxy<'_> {
     }
 }
 
-impl Folder {
-    /// Moves the marker to another port, and says to which.
-    fn marker(&mut self) -> Result<u16, Failed> {
-        let before = self
-            .find("Service marker")
-            .and_then(|marker| marker.pointer("/spec/ports/0/port"));
-        let port = before.and_then(Value::as_u64).map_or(1, |port| port + 1);
-        self.apply(&json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {"name": "marker", "namespace": "tests",
-                         "labels": {"kubernetes.io/service-name": "marker"}},
-            "addressType": "IPv4", "ports": [{"name": "", "port": 8080}],
-            "endpoints": [{"addresses": ["10.244.2.1"]}],
-        }))?;
-        self.apply(&json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "marker", "namespace": "tests"},
-            "spec": {"clusterIP": MARKER, "ports": [{"port": port}]},
-        }))?;
-        Ok(u16::try_from(port)?)
+/// What the node has, as text.
+pub(crate) fn ruleset(lab: &Lab) -> String {
+    match lab.run_on_node(Command::new("nft").args(["list", "ruleset"])) {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => error.to_string(),
     }
 }

@@ -10,7 +10,8 @@ use fairlead_lab::{Lab, Outcome};
 use fairlead_source::manifests::Manifests;
 use libtest_mimic::Failed;
 
-use crate::rig::{FAIRLEAD, ruleset};
+use crate::rig::FAIRLEAD;
+use crate::rig::proxy::ruleset;
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/recorded");
 

@@ -9,7 +9,8 @@ use fairlead_lab::{Client, Lab, Outcome, Source};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
-use crate::rig::{FAIRLEAD, Folder, ruleset};
+use crate::rig::proxy::ruleset;
+use crate::rig::{FAIRLEAD, Folder};
 
 /// One on the node and one elsewhere, in each family.
 const PODS: [&str; 4] = [

@@ -63,6 +63,15 @@ pub(crate) fn within(
     }
 }
 
+/// Waits until it said this.
+pub(crate) fn hear(proxy: &Proxy<'_>, text: &str) -> Result<(), Failed> {
+    eventually(&format!("it says {text:?}"), || {
+        Ok(proxy.log().contains(text))
+    })
+    .map(drop)
+    .map_err(|error| proxy.failed(error.message().unwrap_or_default()))
+}
+
 /// Waits until a page of the health server answers with this status.
 pub(crate) fn await_health(
     lab: &Lab,

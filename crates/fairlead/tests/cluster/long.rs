@@ -1,0 +1,3 @@
+//! The long test.
+use crate::tests;
+tests! {}
