@@ -20,7 +20,7 @@ use crate::config;
 
 /// Prints the ruleset; what is wrong with the manifests goes to standard error.
 pub(super) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
-    match parse(Command::Render, Invocation::Fairlead, arguments)? {
+    match parse(Command::Render, Invocation::Fairlead, arguments) {
         Parsed::Help(help) => print_out(&help),
         Parsed::Version | Parsed::RawVersion => {
             print_out(concat!("fairlead ", env!("CARGO_PKG_VERSION"), "\n"))

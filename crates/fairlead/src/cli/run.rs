@@ -14,7 +14,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs until the process is told to stop, or does what is asked for instead.
 pub(super) fn run(invocation: Invocation, arguments: &[OsString]) -> anyhow::Result<()> {
-    match parse(Command::Run, invocation, arguments)? {
+    match parse(Command::Run, invocation, arguments) {
         Parsed::Help(help) => print!("{help}"),
         Parsed::Version => println!("fairlead {VERSION}"),
         Parsed::RawVersion => println!(

@@ -38,16 +38,16 @@ impl Completed<'_> {
 
 /// Takes the file if there is one, else the flags.
 pub(super) fn complete(given: &Given, file: Option<File>) -> Completed<'_> {
-    let mut warnings = Vec::new();
+    let (mut warnings, mut errors) = (Vec::new(), given.errors.clone());
     let (mut config, lines) = match file {
         Some(file) => {
+            errors.extend(file.errors);
             warnings.extend(file.warnings);
             warnings.extend(ignored(given));
             (of_file(file.config, given), Some(file.lines))
         }
         None => (of_flags(given, &mut warnings), None),
     };
-    let mut errors = Vec::new();
     name_node(&mut config, given, &mut errors);
     if config.detect_local_mode.is_empty() {
         "ClusterCIDR".clone_into(&mut config.detect_local_mode);

@@ -73,6 +73,13 @@ impl ConfigErrors {
         ConfigErrors(vec![error])
     }
 
+    /// One after others.
+    fn after(others: &[String], error: String) -> ConfigErrors {
+        let mut errors = others.to_vec();
+        errors.push(error);
+        ConfigErrors(errors)
+    }
+
     /// Good if there is none.
     pub(crate) fn none_or(errors: Vec<String>) -> Result<(), ConfigErrors> {
         if errors.is_empty() {
@@ -98,8 +105,10 @@ pub(crate) fn load(given: &Given) -> Result<Configured, ConfigErrors> {
     if path.is_empty() {
         return understand(given, None);
     }
-    let contents = fs::read(path)
-        .map_err(|error| ConfigErrors::one(format!("--config: {path} cannot be read: {error}")))?;
+    let contents = fs::read(path).map_err(|error| {
+        let error = format!("--config: {path} cannot be read: {error}");
+        ConfigErrors::after(&given.errors, error)
+    })?;
     understand(given, Some(&contents))
 }
 
@@ -112,11 +121,11 @@ pub(crate) fn understand(
     let file: Option<File> = contents
         .map(|contents| {
             let text = std::str::from_utf8(contents)
-                .map_err(|error| vec![format!("{name}: not text in UTF-8: {error}")])?;
+                .map_err(|error| format!("{name}: not text in UTF-8: {error}"))?;
             file::read(name, text)
         })
         .transpose()
-        .map_err(ConfigErrors)?;
+        .map_err(|error| ConfigErrors::after(&given.errors, error))?;
     let mut completed = complete(given, file);
     let mut warnings = std::mem::take(&mut completed.warnings);
     let options = meaning::options(&completed, &mut warnings)?;

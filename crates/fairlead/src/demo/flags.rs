@@ -44,7 +44,7 @@ impl Flags {
 
     /// What they mean.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let parsed = parse(Command::Run, Invocation::Fairlead, &self.0)?;
+        let parsed = parse(Command::Run, Invocation::Fairlead, &self.0);
         let Parsed::Work(given) = parsed else {
             bail!("{self}: asks for something else");
         };

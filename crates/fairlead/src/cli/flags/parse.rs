@@ -8,7 +8,6 @@ use std::slice::Iter;
 use super::slot::Slot;
 use super::table::{self, Command, Flag};
 use super::{Flags, Invocation};
-use crate::config::ConfigErrors;
 use crate::config::near::did_you_mean;
 
 /// What a command line asks for.
@@ -31,6 +30,8 @@ pub(crate) struct Given {
     pub(crate) flags: Flags,
     /// Those that were given, in their order, with their text.
     set: Vec<(&'static Flag, String)>,
+    /// What is wrong with the command line. Flags with a wrong value count as not given.
+    pub(crate) errors: Vec<String>,
     /// How the program was started.
     pub(crate) invocation: Invocation,
 }
@@ -81,12 +82,8 @@ impl Given {
     }
 }
 
-/// Reads the arguments of a command, or says everything that is wrong with them.
-pub(crate) fn parse(
-    command: Command,
-    invocation: Invocation,
-    arguments: &[OsString],
-) -> Result<Parsed, ConfigErrors> {
+/// Reads the arguments of a command.
+pub(crate) fn parse(command: Command, invocation: Invocation, arguments: &[OsString]) -> Parsed {
     let texts: Vec<String> = arguments
         .iter()
         .map(|argument| argument.to_string_lossy().into_owned())
@@ -97,16 +94,15 @@ pub(crate) fn parse(
         given: Given {
             flags: Flags::default(),
             set: Vec::new(),
+            errors: Vec::new(),
             invocation,
         },
         asked: None,
-        errors: Vec::new(),
     };
     reader.read();
-    match reader.asked {
-        Some(asked) => Ok(asked),
-        None => ConfigErrors::none_or(reader.errors).map(|()| Parsed::Work(Box::new(reader.given))),
-    }
+    reader
+        .asked
+        .unwrap_or_else(|| Parsed::Work(Box::new(reader.given)))
 }
 
 struct Reader<'a> {
@@ -115,7 +111,6 @@ struct Reader<'a> {
     given: Given,
     /// What is asked for instead of the work.
     asked: Option<Parsed>,
-    errors: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -135,7 +130,8 @@ impl Reader<'_> {
     }
 
     fn stray(&mut self, argument: &str) {
-        self.errors
+        self.given
+            .errors
             .push(format!("{argument:?} belongs to no flag; give flags alone"));
     }
 
@@ -165,7 +161,7 @@ impl Reader<'_> {
         } else if text == "h" {
             self.asked = Some(Parsed::Help(super::help::help(self.command)));
         } else {
-            self.errors.push(format!(
+            self.given.errors.push(format!(
                 "{argument}: unknown flag; long flags begin with two dashes"
             ));
         }
@@ -174,7 +170,9 @@ impl Reader<'_> {
     fn unknown(&mut self, name: &str) {
         let names = table::of(self.command).map(|flag| flag.name);
         let hint = did_you_mean(name, names, "--");
-        self.errors.push(format!("--{name}: unknown flag{hint}"));
+        self.given
+            .errors
+            .push(format!("--{name}: unknown flag{hint}"));
     }
 
     fn version(&mut self, value: Option<&str>) {
@@ -182,7 +180,7 @@ impl Reader<'_> {
             "true" => self.asked = Some(Parsed::Version),
             "raw" => self.asked = Some(Parsed::RawVersion),
             "false" => {}
-            other => self.errors.push(format!(
+            other => self.given.errors.push(format!(
                 "--version: {other:?} is none of true, false and raw"
             )),
         }
@@ -194,13 +192,13 @@ impl Reader<'_> {
             None if flag.slot.is_switch() => "true",
             None => match self.rest.next() {
                 Some(value) => value,
-                None => return self.errors.push(format!("{flag}: needs a value")),
+                None => return self.given.errors.push(format!("{flag}: needs a value")),
             },
         };
         let again = self.given.has(flag.name);
         match flag.slot.set(&mut self.given.flags, value, again) {
             Ok(()) => self.given.set.push((flag, value.to_owned())),
-            Err(error) => self.errors.push(format!("{flag}: {error}")),
+            Err(error) => self.given.errors.push(format!("{flag}: {error}")),
         }
     }
 }

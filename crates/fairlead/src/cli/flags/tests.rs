@@ -3,23 +3,20 @@ use std::ffi::OsString;
 use super::table::{Command, Standing, of};
 use super::{Flags, Given, Invocation, Parsed, parse};
 
-fn read(command: Command, arguments: &[&str]) -> Result<Parsed, String> {
+fn read(command: Command, arguments: &[&str]) -> Parsed {
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-    parse(command, Invocation::KubeProxy, &arguments).map_err(|error| error.to_string())
+    parse(command, Invocation::KubeProxy, &arguments)
 }
 
 fn given(arguments: &[&str]) -> Given {
     match read(Command::Run, arguments) {
-        Ok(Parsed::Work(given)) => *given,
+        Parsed::Work(given) => *given,
         other => panic!("{arguments:?}: {other:?}"),
     }
 }
 
 fn wrong(arguments: &[&str]) -> String {
-    let error = read(Command::Run, arguments).err().unwrap_or_default();
-    error
-        .trim_start_matches("invalid configuration: ")
-        .to_owned()
+    given(arguments).errors.join("\n")
 }
 
 fn value(arguments: &[&str], flag: &str) -> String {
@@ -205,7 +202,7 @@ fn no_flag_is_there_twice_and_each_shows_what_sets_it() {
 #[test]
 fn help_and_version_come_before_the_work() {
     for arguments in [&["--help"][..], &["-h"], &["--once", "--help"]] {
-        let Ok(Parsed::Help(help)) = read(Command::Run, arguments) else {
+        let Parsed::Help(help) = read(Command::Run, arguments) else {
             panic!("{arguments:?}");
         };
         for flag in of(Command::Run) {
@@ -220,17 +217,17 @@ fn help_and_version_come_before_the_work() {
     }
     assert!(matches!(
         read(Command::Run, &["--version"]),
-        Ok(Parsed::Version)
+        Parsed::Version
     ));
     assert!(matches!(
         read(Command::Run, &["--version=raw"]),
-        Ok(Parsed::RawVersion)
+        Parsed::RawVersion
     ));
     assert!(matches!(
         read(Command::Run, &["--version=false"]),
-        Ok(Parsed::Work(_))
+        Parsed::Work(_)
     ));
-    let Ok(Parsed::Help(help)) = read(Command::Render, &["-h"]) else {
+    let Parsed::Help(help) = read(Command::Render, &["-h"]) else {
         panic!("no help");
     };
     assert!(help.contains("--format"));

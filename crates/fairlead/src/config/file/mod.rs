@@ -27,7 +27,7 @@ const PAST: [(&str, &str); 4] = [
     ),
 ];
 
-/// A file that could be read.
+/// A file that is what it should be, if not in all its fields.
 #[derive(Debug, Default)]
 pub(crate) struct File {
     /// What it says; what it does not say is empty.
@@ -36,17 +36,19 @@ pub(crate) struct File {
     pub(crate) lines: BTreeMap<String, u64>,
     /// What has no effect in it.
     pub(crate) warnings: Vec<String>,
+    /// What is wrong, as `name:line: field: ...`. Such a field counts as not given.
+    pub(crate) errors: Vec<String>,
 }
 
-/// Reads the contents of the file of this name. What is wrong is said as `name:line: field: ...`.
-pub(crate) fn read(name: &str, text: &str) -> Result<File, Vec<String>> {
+/// Reads the contents of the file of this name. The error is that it is something else.
+pub(crate) fn read(name: &str, text: &str) -> Result<File, String> {
     let tree = tree::parse(text).map_err(|error| {
         let line = error
             .line
             .map_or_else(String::new, |line| format!(":{line}"));
-        vec![format!("{name}{line}: not valid YAML: {}", error.message)]
+        format!("{name}{line}: not valid YAML: {}", error.message)
     })?;
-    identify(&tree).map_err(|error| vec![format!("{name}:{}: {error}", tree.line)])?;
+    identify(&tree).map_err(|error| format!("{name}:{}: {error}", tree.line))?;
     let (config, mut found) = shape::take::<KubeProxyConfiguration>(&tree);
     let mut warnings = Vec::new();
     for (flaw, known) in found.unknown {
@@ -59,14 +61,12 @@ pub(crate) fn read(name: &str, text: &str) -> Result<File, Vec<String>> {
         }
     }
     found.flaws.sort();
-    if !found.flaws.is_empty() {
-        let said = |flaw: &Flaw| format!("{name}:{}: {}: {}", flaw.line, flaw.path, flaw.message);
-        return Err(found.flaws.iter().map(said).collect());
-    }
+    let said = |flaw: &Flaw| format!("{name}:{}: {}: {}", flaw.line, flaw.path, flaw.message);
     Ok(File {
         config,
         lines: found.lines,
         warnings,
+        errors: found.flaws.iter().map(said).collect(),
     })
 }
 

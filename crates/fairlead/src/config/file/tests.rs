@@ -4,9 +4,10 @@ const HEAD: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProx
 
 /// What is wrong with a file of these fields, which begin on line 3.
 fn wrong(fields: &str) -> Vec<String> {
-    read("f", &format!("{HEAD}{fields}"))
-        .err()
-        .unwrap_or_default()
+    match read("f", &format!("{HEAD}{fields}")) {
+        Ok(file) => file.errors,
+        Err(error) => vec![error],
+    }
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn another_kind_of_file_is_told_apart() {
         ),
         ("", "f:1: is nothing instead of a KubeProxyConfiguration"),
     ] {
-        assert_eq!(read("f", text).unwrap_err(), [error]);
+        assert_eq!(read("f", text).unwrap_err(), error);
     }
 }
 
@@ -166,7 +167,7 @@ fn fields_of_earlier_releases_are_warned_of() {
 fn json_is_yaml() {
     let text = "{\"apiVersion\": \"kubeproxy.config.k8s.io/v1alpha1\", \"kind\": \"KubeProxyConfiguration\",\n \"mode\": 7}";
     assert_eq!(
-        read("f", text).unwrap_err(),
+        read("f", text).unwrap().errors,
         ["f:2: mode: the number 7 is not a text"]
     );
 }

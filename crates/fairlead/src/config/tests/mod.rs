@@ -21,7 +21,7 @@ fn file(fields: &str) -> String {
 fn given(invocation: Invocation, flags: &[&str]) -> Given {
     let flags: Vec<OsString> = flags.iter().map(OsString::from).collect();
     match parse(Command::Run, invocation, &flags) {
-        Ok(Parsed::Work(given)) => *given,
+        Parsed::Work(given) => *given,
         other => panic!("{other:?}"),
     }
 }

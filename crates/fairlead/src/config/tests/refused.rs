@@ -247,3 +247,18 @@ fn a_file_that_cannot_be_read_is_named() {
     let binary = load(&given(Invocation::KubeProxy, &[&flag])).unwrap_err();
     assert!(binary.to_string().contains("not text in UTF-8"));
 }
+
+#[test]
+fn form_and_meaning_are_told_at_once() {
+    let fields =
+        "nodePortAdresses: []\nconntrack:\n  maxPerCore: -1\nnftables:\n  minSyncPeriod: 5";
+    assert_eq!(
+        wrong(by_file(fields, &["--no-such-flag"])),
+        [
+            "--no-such-flag: unknown flag",
+            "config.conf:3: nodePortAdresses: unknown field; did you mean nodePortAddresses?",
+            "config.conf:7: nftables.minSyncPeriod: the number 5 is not a duration like 30s, 1m30s or 500ms",
+            "config.conf:5: conntrack.maxPerCore: -1 must be greater than or equal to 0",
+        ]
+    );
+}
