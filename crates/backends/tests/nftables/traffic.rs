@@ -15,7 +15,7 @@ use crate::build::{ELSEWHERE, name, service, slice};
 use crate::kernel::{Node, meaning};
 
 /// Between two readings.
-const LATER: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_mins(1);
 
 /// A node, and what was read of it.
 struct Watched {
