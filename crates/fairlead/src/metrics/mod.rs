@@ -2,7 +2,7 @@
 //! Prometheus' of every component, and Fairlead's own.
 //!
 //! A metric is made and named in the module of what it is about. Values are kept as things
-//! happen, or read when somebody scrapes ([`Scraped`]); nothing here goes through all Services.
+//! happen, or read when somebody scrapes ([`scraped::Scraped`]); nothing here goes through all Services.
 
 mod client;
 mod conntrack;
@@ -82,7 +82,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Adds metrics that are read when somebody scrapes: see [`Scraped`].
+    /// Adds metrics that are read when somebody scrapes: see [`scraped::Scraped`].
     pub(crate) fn register(&self, collector: impl Collector + 'static) -> Result<()> {
         self.registry.register(Box::new(collector))
     }
