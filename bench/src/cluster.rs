@@ -60,7 +60,12 @@ impl fmt::Display for Cluster {
 impl Cluster {
     /// Where the last Service is reached.
     pub(crate) fn last_service(self) -> SocketAddr {
-        SocketAddr::from((cluster_ip(self.services - 1), SERVICE_PORT))
+        Cluster::service(self.services - 1)
+    }
+
+    /// Where a Service is reached.
+    pub(crate) fn service(index: u32) -> SocketAddr {
+        SocketAddr::from((cluster_ip(index), SERVICE_PORT))
     }
 
     /// The first pod of the last Service.

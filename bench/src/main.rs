@@ -6,6 +6,7 @@
 mod api;
 mod cluster;
 mod conntrack;
+mod counting;
 mod network;
 mod print;
 mod process;
@@ -23,6 +24,7 @@ use fairlead_lab::privilege;
 
 use api::Followed;
 use cluster::{Cluster, ENDPOINTS, Features};
+use counting::Price;
 use network::on_a_node;
 use process::Footprint;
 use sync::{ColdStart, Node, Series};
@@ -92,6 +94,7 @@ struct Measured {
     footprint: Footprint,
     /// From an API server that streams lists, and from one that gives them in pages.
     followed: [(&'static str, Followed); 2],
+    price: Price,
 }
 
 impl Measured {
@@ -105,6 +108,7 @@ impl Measured {
         let manifests = cluster.write_yaml(folder)?;
         let cold = cold_start(&manifests)?;
         let footprint = on_a_node(|| process::measure(cluster, &manifests))?;
+        let price = on_a_node(|| counting::measure(cluster, &manifests))?;
         let follow = |streaming| on_a_node(|| api::measure(cluster, streaming, folder));
         let followed = [
             ("streamed", follow(StreamingLists::On)?),
@@ -125,6 +129,7 @@ impl Measured {
                 ],
                 footprint,
                 followed,
+                price,
             })
         })
     }

@@ -87,6 +87,22 @@ impl Node {
         Ok((node, cold))
     }
 
+    /// Has traffic counted, or not.
+    pub(crate) fn count(&mut self, counted: bool) -> anyhow::Result<()> {
+        let settings = Settings {
+            traffic_counters: counted,
+            ..settings()?
+        };
+        self.model.set_settings(settings);
+        self.sync().map(drop)
+    }
+
+    /// How long it takes to apply everything to tables that are not there any more.
+    pub(crate) fn apply_again(&mut self) -> anyhow::Result<Duration> {
+        self.engine.remove()?;
+        Ok(self.sync()?.stages.apply)
+    }
+
     /// What a restart does when the rules are in place already: all but reading the manifests.
     pub(crate) fn restart(&mut self) -> anyhow::Result<(Report, Duration)> {
         self.engine = engine()?;

@@ -1,7 +1,10 @@
 //! What was measured, as tables; docs/PERFORMANCE.md says how to read them.
 
+use std::time::Duration;
+
 use crate::Measured;
 use crate::conntrack::Look;
+use crate::counting::Costs;
 use crate::print::{self, count, factor, mebibytes, time};
 
 /// Prints everything.
@@ -12,6 +15,7 @@ pub(crate) fn print(measured: &[Measured], looks: &[Look]) {
     processes(measured);
     followed(measured);
     stale_connections(looks);
+    prices(measured);
 }
 
 fn stale_connections(looks: &[Look]) {
@@ -209,6 +213,46 @@ fn followed(measured: &[Measured]) {
             "p99",
             "CPU a write",
             "resident after",
+        ],
+        rows,
+    );
+}
+
+fn prices(measured: &[Measured]) {
+    let rows = measured.iter().map(|measured| {
+        let price = &measured.price;
+        let pair = |of: fn(&Costs) -> Duration| {
+            let (without, with) = (of(&price.without), of(&price.with));
+            [time(without), time(with), factor(with, without)]
+        };
+        let label = [measured.cluster.to_string()];
+        let pairs = [
+            pair(|costs| costs.apply),
+            pair(|costs| costs.connection),
+            pair(|costs| costs.packet),
+        ];
+        let reading = [time(price.read_idle), time(price.read_used)];
+        label
+            .into_iter()
+            .chain(pairs.concat())
+            .chain(reading)
+            .collect()
+    });
+    print::table(
+        "What counting costs: without counters, with them, and the factor; and reading them, before and after a connection to every Service",
+        &[
+            "services",
+            "apply",
+            "with",
+            "",
+            "connection",
+            "with",
+            "",
+            "packet",
+            "with",
+            "",
+            "read",
+            "used",
         ],
         rows,
     );
