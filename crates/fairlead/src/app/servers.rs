@@ -86,6 +86,8 @@ pub(super) fn start(
 fn serve(servers: Servers, ready: Sender<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // One reads /metrics; who else asks meanwhile waits.
+        .max_blocking_threads(1)
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(async {

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::answer::{JSON, TEXT, answer, not_found, quoted};
 use super::slis::Slis;
@@ -112,7 +113,7 @@ pub(super) fn all(pages: &Pages, health: &Health) -> Result<Vec<Page>, prometheu
 fn measured(pages: &Pages) -> Result<Vec<Page>, prometheus::Error> {
     let (slis, metrics) = (Slis::new()?, Arc::clone(&pages.metrics));
     let (pinged, reset) = (slis.clone(), slis);
-    let text = any(async move || prometheus_text(metrics()));
+    let text = any(async move || all_metrics(metrics).await);
     let levels = any(async move |method: Method| service_levels(&reset, &method));
     let healthz = any(async move |request: Request| ping(&pinged, &request));
     let ping = any(async || answer(StatusCode::OK, TEXT, "ok"));
@@ -159,6 +160,12 @@ fn asked(request: &Request) -> Asked<'_> {
         uri: request.uri(),
         headers: request.headers(),
     }
+}
+
+/// What they tell is read at this moment, and probes must not wait for it.
+async fn all_metrics(read: Arc<dyn Fn() -> Result<String, String> + Send + Sync>) -> Response {
+    let text = spawn_blocking(move || read()).await;
+    prometheus_text(text.unwrap_or_else(|error| Err(error.to_string())))
 }
 
 fn prometheus_text(text: Result<String, impl fmt::Display>) -> Response {
