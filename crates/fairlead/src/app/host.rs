@@ -1,17 +1,16 @@
 //! What this host offers.
 
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tracing::{info, warn};
-
-use anyhow::Context;
 
 use fairlead_backends::leftovers;
 use fairlead_core::address::Family;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
-use fairlead_kernel::link::{Addresses, Rtnetlink};
+use fairlead_kernel::link::{AddressMonitor, Addresses, Rtnetlink};
 use fairlead_kernel::nft::socket::NftSocket;
 use fairlead_kernel::sysctl::ProcSys;
 
@@ -54,6 +53,50 @@ pub(crate) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
     let mut nft = NftSocket::open().context("cannot talk to nf_tables")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
     Ok(leftovers::remove(&mut nft, &mut links)?)
+}
+
+/// The addresses this host has, followed as they change.
+#[derive(Debug)]
+pub(super) struct HostAddresses {
+    monitor: AddressMonitor,
+    all: Vec<IpAddr>,
+}
+
+impl HostAddresses {
+    /// Those of the network namespace of the calling thread.
+    pub(super) fn open() -> anyhow::Result<HostAddresses> {
+        Ok(HostAddresses {
+            monitor: AddressMonitor::open().context("cannot watch this host's addresses")?,
+            all: addresses().context("cannot list this host's addresses")?,
+        })
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[IpAddr] {
+        &self.all
+    }
+
+    /// Whether they are others than at the last call.
+    pub(super) fn changed(&mut self) -> bool {
+        match self.monitor.drain() {
+            Ok(false) => return false,
+            Ok(true) => {}
+            Err(error) => warn!("changes of this host's addresses may be missed: {error}"),
+        }
+        match addresses() {
+            Ok(all) => std::mem::replace(&mut self.all, all) != self.all,
+            Err(error) => {
+                warn!("this host's addresses are not known anew: {error}");
+                false
+            }
+        }
+    }
+}
+
+impl AsFd for HostAddresses {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
+    }
 }
 
 /// The addresses this host has now, without those of loopback devices' own networks.

@@ -10,7 +10,9 @@ mod reread;
 mod servers;
 mod signals;
 mod source;
+mod start;
 mod sweeper;
+mod sync;
 mod told;
 
 use std::sync::Arc;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use anyhow::bail;
 use tracing::{error, info, warn};
 
-use super::daemon::{Daemon, intervals};
+use super::daemon::Daemon;
 use super::oom;
+use super::sync::intervals;
 use crate::config::{NodeFamilies, Reread, judge};
 use crate::log;
 
