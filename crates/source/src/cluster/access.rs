@@ -82,10 +82,7 @@ pub(super) fn config(access: &Access) -> Result<Config, ClusterError> {
 fn of_kubeconfig(path: &Path, master: Option<&Uri>) -> Result<Config, ClusterError> {
     let broken = |error: KubeconfigError| kubeconfig_error(path, &error);
     let mut kubeconfig = Kubeconfig::read_from(path).map_err(broken)?;
-    if let Some(why) = missing_user(&kubeconfig) {
-        let path = path.to_owned();
-        return Err(ClusterError::Kubeconfig { path, why });
-    }
+    let stranger = missing_user(&kubeconfig);
     if let Some(master) = master {
         for named in &mut kubeconfig.clusters {
             if let Some(cluster) = &mut named.cluster {
@@ -95,7 +92,14 @@ fn of_kubeconfig(path: &Path, master: Option<&Uri>) -> Result<Config, ClusterErr
             }
         }
     }
-    Config::try_from(kubeconfig).map_err(broken)
+    let config = Config::try_from(kubeconfig).map_err(broken)?;
+    match stranger {
+        None => Ok(config),
+        Some(why) => Err(ClusterError::Kubeconfig {
+            path: path.to_owned(),
+            why,
+        }),
+    }
 }
 
 /// kube takes a user that is not there for nobody, and would ask without credentials.

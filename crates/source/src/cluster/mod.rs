@@ -114,11 +114,7 @@ impl Cluster {
         };
         let thread = thread::Builder::new()
             .name("cluster".to_owned())
-            .spawn(move || {
-                start.run(&runtime);
-                // Whoever ends this does not wait for a plugin that never answers.
-                runtime.shutdown_background();
-            })?;
+            .spawn(move || start.run(&runtime))?;
         Ok(Cluster {
             inbox,
             board,
