@@ -1,12 +1,11 @@
 //! The thread of the servers and the signals, and what the loop has of it.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use serde_json::Value;
-use tokio::runtime::{self, Runtime};
+use tracing::error;
 
 use fairlead_core::address::Family;
 
@@ -59,7 +58,6 @@ pub(super) fn start(
         true => Alarm::new().map(|(alarm, alarms)| (Some(alarm), Some(alarms)))?,
         false => (None, None),
     };
-    let node = options.settings.node_name.clone();
     let servers = Servers {
         healthz: options.healthz,
         metrics: options.metrics,
@@ -67,14 +65,13 @@ pub(super) fn start(
         health: health.clone(),
         on_probe: on_probe(metrics),
         pages: pages(options, configuration.clone(), started, metrics),
-        on_service_failure: Box::new(move |failure| events.cannot_check(&node, &failure)),
+        on_service_failure: Box::new(move |failure| events.cannot_check(&failure)),
         services: updates,
     };
-    let runtime = runtime()?;
     let (ready, signals_taken) = channel();
     thread::Builder::new()
         .name("http".to_owned())
-        .spawn(move || serve(&runtime, servers, ready))?;
+        .spawn(move || serve(servers, ready))?;
     // Nothing is ever sent: it returns when the other end is gone.
     let _ = signals_taken.recv();
     Ok(Seen {
@@ -85,20 +82,19 @@ pub(super) fn start(
     })
 }
 
-/// What the servers run on.
-fn runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_current_thread()
+/// Serves until the process ends. `ready` is dropped when signals are taken.
+fn serve(servers: Servers, ready: Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // One reads /metrics; who else asks meanwhile waits.
         .max_blocking_threads(1)
-        .build()
-}
-
-/// Serves until the process ends. `ready` is dropped when signals are taken.
-fn serve(runtime: &Runtime, servers: Servers, ready: Sender<()>) {
-    runtime.block_on(async {
-        tokio::join!(signals::exit_when_told(ready), servers.serve());
-    });
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            tokio::join!(signals::exit_when_told(ready), servers.serve());
+        }),
+        Err(error) => error!("no server, and no signal is taken: {error}"),
+    }
 }
 
 fn on_probe(metrics: &Arc<Metrics>) -> OnProbe {

@@ -13,13 +13,16 @@ mod watch;
 mod away;
 mod changes;
 mod fixture;
+mod footprint;
 mod input;
 mod kubeadm;
 mod live;
 mod long;
 mod node;
+mod snapshot;
 mod start;
 mod told;
+mod world;
 
 use std::process::ExitCode;
 
