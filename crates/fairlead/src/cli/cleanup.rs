@@ -6,6 +6,7 @@ use fairlead_backends::engine::Engine;
 use fairlead_core::address::Family;
 use fairlead_kernel::nft::socket::NftSocket;
 
+use super::print_out;
 use crate::app;
 
 /// Who set them, and what they were before, is not written anywhere.
@@ -17,13 +18,12 @@ pub(super) fn run() -> anyhow::Result<()> {
     let socket = NftSocket::open()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
     let removed = Engine::new(socket, &Family::BOTH).remove()?;
-    if removed {
-        println!("removed fairlead's tables; {LEFT}");
-    } else {
-        println!("there is nothing of fairlead to remove");
-    }
+    print_out(&match removed {
+        true => format!("removed fairlead's tables; {LEFT}\n"),
+        false => "there is nothing of fairlead to remove\n".to_owned(),
+    })?;
     for place in app::remove_leftovers()? {
-        println!("removed what kube-proxy left: {place}");
+        print_out(&format!("removed what kube-proxy left: {place}\n"))?;
     }
     Ok(())
 }

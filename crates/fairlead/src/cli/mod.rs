@@ -8,6 +8,7 @@ mod run;
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Parser, Subcommand};
@@ -71,5 +72,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Command::Render(given) => render::run(&given.arguments),
         Command::Cleanup => cleanup::run(),
         Command::Demo(demo) => demo.run(),
+    }
+}
+
+/// Prints what was asked for. Whoever reads no further, as head(1) does, has read enough.
+fn print_out(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
 }

@@ -1,7 +1,6 @@
 //! `fairlead render`.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use fairlead_kernel::nft::{json, text};
 use fairlead_source::manifests::Manifests;
 
 use super::flags::{Command, Given, Invocation, Parsed, parse};
+use super::print_out;
 use crate::app::{self, SourceOptions};
 use crate::config;
 
@@ -66,11 +66,4 @@ fn read(settings: Settings, path: &Path) -> anyhow::Result<Model> {
         eprintln!("fairlead: {problem}");
     }
     Ok(model)
-}
-
-fn print_out(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
 }

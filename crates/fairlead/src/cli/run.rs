@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tracing::{debug, warn};
 
-use super::cleanup;
 use super::flags::{Command, Given, Invocation, Parsed, parse};
+use super::{cleanup, print_out};
 use crate::{app, config, log};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -15,15 +15,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Runs until the process is told to stop, or does what is asked for instead.
 pub(super) fn run(invocation: Invocation, arguments: &[OsString]) -> anyhow::Result<()> {
     match parse(Command::Run, invocation, arguments) {
-        Parsed::Help(help) => print!("{help}"),
-        Parsed::Version => println!("fairlead {VERSION}"),
-        Parsed::RawVersion => println!(
-            "fairlead {VERSION}, {OS}/{ARCH}, for what kube-proxy {} does",
+        Parsed::Help(help) => print_out(&help),
+        Parsed::Version => print_out(&format!("fairlead {VERSION}\n")),
+        Parsed::RawVersion => print_out(&format!(
+            "fairlead {VERSION}, {OS}/{ARCH}, for what kube-proxy {} does\n",
             config::KUBE_PROXY_VERSION
-        ),
-        Parsed::Work(given) => return work(&given),
+        )),
+        Parsed::Work(given) => work(&given),
     }
-    Ok(())
 }
 
 fn work(given: &Given) -> anyhow::Result<()> {

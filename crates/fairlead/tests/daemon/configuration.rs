@@ -17,6 +17,7 @@ use crate::watch::{await_health, eventually, get, on_node};
 
 tests! {
     under_the_name_of_kube_proxy_it_takes_its_flags,
+    what_is_printed_need_not_be_read,
     what_needs_privilege_can_be_done_alone,
     a_file_that_changes_comes_into_effect,
     a_config_map_that_changes_is_noticed,
@@ -62,6 +63,23 @@ fn under_the_name_of_kube_proxy_it_takes_its_flags() -> Result<(), Failed> {
     let config: Value = yaml_serde::from_str(&fs::read_to_string(&written)?)?;
     assert_eq!(config["clusterCIDR"], "10.244.0.0/16");
     assert_eq!(config["logging"]["verbosity"], 2);
+    Ok(())
+}
+
+fn what_is_printed_need_not_be_read() -> Result<(), Failed> {
+    for arguments in [
+        ["run", "--help"],
+        ["run", "--version"],
+        ["render", "--help"],
+    ] {
+        // Nobody reads at the other end.
+        let (_, nobody) = std::io::pipe()?;
+        let output = Command::new(FAIRLEAD)
+            .args(arguments)
+            .stdout(nobody)
+            .output()?;
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    }
     Ok(())
 }
 
