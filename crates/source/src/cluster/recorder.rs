@@ -1,7 +1,7 @@
 //! Events: what kubectl shows about the Node and about Services.
 //!
 //! An event that repeats within six minutes is counted on the one that is there (`series`), as
-//! client-go does. Events are worth little: a few attempts are made, and then they are dropped,
+//! client-go does. Events are worth little: some attempts are made, and then they are dropped,
 //! which is told.
 
 use std::collections::HashMap;
@@ -29,8 +29,9 @@ const WAITING: usize = 64;
 /// How long repetitions are counted, as client-go does.
 const SERIES: Duration = Duration::from_mins(6);
 
-/// Attempts for an event.
-const ATTEMPTS: usize = 4;
+/// Attempts for an event, as client-go makes: with the usual pauses, two minutes or more, in which an
+/// API server is started again.
+const ATTEMPTS: usize = 12;
 
 /// Longest note that the API takes, in bytes.
 const LONGEST_NOTE: usize = 1024;
