@@ -11,13 +11,11 @@ use http::{HeaderMap, Method, Request, Response};
 use kube::Config;
 use kube::client::{Body, Client};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::access::{self, Access};
+use super::access::{self, Access, ClusterError};
 use super::client::client_of;
-
-/// How long an exec plugin may take to say who we are.
-const PLUGIN: Duration = Duration::from_mins(1);
 
 /// An answered request, or one that was not, for `rest_client_requests_total` and
 /// `rest_client_request_duration_seconds`.
@@ -64,6 +62,8 @@ impl Call {
 #[derive(Debug)]
 pub(super) struct Unreached(pub(super) String);
 
+type Building = JoinHandle<Result<Client, ClusterError>>;
+
 /// The connection.
 pub(super) struct Link {
     access: Access,
@@ -73,8 +73,9 @@ pub(super) struct Link {
     agent: String,
     /// `None` until it is asked for again.
     client: RefCell<Option<Client>>,
-    /// One at a time builds a client: a plugin should not be asked four times at once.
-    building: tokio::sync::Mutex<()>,
+    /// The client that is being built, one at a time: a plugin should not be asked four times at
+    /// once, nor once more while it has not answered. It cannot be ended from here.
+    building: tokio::sync::Mutex<Option<Building>>,
     /// Counts up when answers that are under way are to be given up.
     dropped: watch::Sender<u64>,
 }
@@ -90,7 +91,7 @@ impl Link {
             host: url.authority().map(ToString::to_string).unwrap_or_default(),
             agent: agent(),
             client: RefCell::new(None),
-            building: tokio::sync::Mutex::new(()),
+            building: tokio::sync::Mutex::default(),
             dropped: watch::Sender::new(0),
         }
     }
@@ -164,25 +165,20 @@ impl Link {
         if let Some(client) = current() {
             return Ok(client);
         }
-        let _turn = self.building.lock().await;
+        let mut building = self.building.lock().await;
         if let Some(client) = current() {
             return Ok(client);
         }
-        let access = self.access.clone();
-        // Files are read, and a plugin may be run that takes its time.
-        let built = tokio::task::spawn_blocking(move || {
-            let config = access::config(&access)?;
-            client_of(config, &access)
-        });
-        let client = match timeout(PLUGIN, built).await {
-            Ok(Ok(built)) => built.map_err(|error| Unreached(error.to_string()))?,
-            Ok(Err(error)) => return Err(Unreached(error.to_string())),
-            Err(_) => {
-                return Err(Unreached(format!(
-                    "the exec plugin of the kubeconfig has not answered within {PLUGIN:?}"
-                )));
-            }
+        let built = building.get_or_insert_with(|| build(self.access.clone()));
+        let patience = self.access.patience.plugin;
+        let Ok(built) = timeout(patience, built).await else {
+            return Err(Unreached(format!(
+                "the exec plugin of the kubeconfig has not answered within {patience:?}"
+            )));
         };
+        *building = None;
+        let built = built.map_err(|error| Unreached(error.to_string()))?;
+        let client = built.map_err(|error| Unreached(error.to_string()))?;
         self.client.borrow_mut().replace(client.clone());
         Ok(client)
     }
@@ -201,6 +197,14 @@ impl Link {
         };
         Unreached(format!("{} cannot be reached: {why}{hint}", self.server))
     }
+}
+
+/// Reads files, and runs a plugin that may take its time.
+fn build(access: Access) -> Building {
+    tokio::task::spawn_blocking(move || {
+        let config = access::config(&access)?;
+        client_of(config, &access)
+    })
 }
 
 /// Who we say we are, in the form that client-go has.

@@ -114,7 +114,11 @@ impl Cluster {
         };
         let thread = thread::Builder::new()
             .name("cluster".to_owned())
-            .spawn(move || start.run(&runtime))?;
+            .spawn(move || {
+                start.run(&runtime);
+                // Whoever ends this does not wait for a plugin that never answers.
+                runtime.shutdown_background();
+            })?;
         Ok(Cluster {
             inbox,
             board,

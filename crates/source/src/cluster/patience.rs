@@ -20,6 +20,8 @@ pub struct Patience {
     /// For a streaming list to go on. A server that knows nothing of streaming lists never says
     /// that one is complete.
     pub list: Duration,
+    /// For an exec plugin to say who we are. It goes on running; another is not started meanwhile.
+    pub plugin: Duration,
     /// Between failures.
     pub pauses: Pauses,
     /// How long a failure that goes on is not told again.
@@ -45,6 +47,7 @@ impl Default for Patience {
             // kube-apiserver sends one about every minute.
             bookmarks: Duration::from_secs(150),
             list: Duration::from_secs(10),
+            plugin: Duration::from_mins(1),
             pauses: Pauses::default(),
             told: Duration::from_mins(5),
         }

@@ -1,13 +1,17 @@
 //! Who we are, and which server: kubeconfigs, tokens, certificates, plugins.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use fairlead_lab::api_server::{ApiServer, Credentials};
 use fairlead_source::cluster::{Access, Cluster, ClusterError, Patience, Wanted};
+use serde_json::{Value, json};
 
-use crate::ear::{Ear, NODE, quick};
+use crate::ear::{Ear, NODE, PATIENCE, quick};
 use crate::objects::{furnish, service};
 
 fn guarded() -> ApiServer {
@@ -132,6 +136,43 @@ fn a_plugin_that_fails_is_told_and_tried_again() {
     assert!(news.text.contains("auth exec command"), "{}", news.text);
     fs::write(&broken, text).unwrap();
     ear.until_equal(&server);
+}
+
+#[test]
+fn a_plugin_that_hangs_is_run_once_and_holds_up_no_end() {
+    let server = guarded();
+    let kubeconfig = server.kubeconfig_with(Credentials::ExecPlugin).unwrap();
+    let [pipe, runs, hanging] = ["pipe", "runs", "hanging"].map(|n| kubeconfig.with_file_name(n));
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut config: Value = serde_json::from_slice(&fs::read(&kubeconfig).unwrap()).unwrap();
+    let plugin = &mut config["users"][0]["user"]["exec"];
+    plugin["command"] = json!("sh");
+    plugin["args"] = json!(["-c", "echo >> \"$0\"; exec cat \"$1\"", runs, pipe]);
+    fs::write(&hanging, config.to_string()).unwrap();
+    let patience = Patience {
+        plugin: Duration::from_millis(20),
+        ..quick()
+    };
+    let mut ear = Ear::with(&hanging, patience);
+    ear.until_news("the exec plugin of the kubeconfig has not answered within 20ms");
+    // All four watches have given up by then, and some of them more than once.
+    ear.listen_for(Duration::from_millis(200));
+    // Opens when there is a reader, and ends the plugin when it is dropped.
+    let answer = fs::File::options().write(true).open(&pipe).unwrap();
+    assert_eq!(fs::read_to_string(&runs).unwrap(), "\n");
+    let (ended, end) = channel();
+    thread::spawn(move || {
+        drop(ear);
+        ended.send(())
+    });
+    end.recv_timeout(PATIENCE).unwrap();
+    drop(answer);
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) fn quick() -> Patience {
         check: Duration::from_secs(30),
         bookmarks: Duration::from_mins(2),
         list: Duration::from_secs(30),
+        plugin: Duration::from_secs(30),
         pauses: Pauses {
             first: Duration::from_millis(5),
             longest: Duration::from_millis(80),
