@@ -130,6 +130,11 @@ fn kubeconfig_error(path: &Path, error: &KubeconfigError) -> ClusterError {
             path,
             why: "the cluster of the current context has no server".to_owned(),
         },
+        // Its own words show the lines around, which may hold a token or a key.
+        KubeconfigError::Parse(error) => ClusterError::Kubeconfig {
+            path,
+            why: format!("it is not read as YAML: {}", error.without_snippet()),
+        },
         _ => ClusterError::Kubeconfig {
             path,
             why: error.to_string(),

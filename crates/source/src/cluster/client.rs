@@ -1,7 +1,6 @@
 //! A client of `kube`'s by a configuration: TCP that notices the death of the other side, TLS and
 //! credentials as configured.
 
-use std::error::Error;
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -13,6 +12,7 @@ use kube::client::{Body, Client, ClientBuilder, ConfigExt};
 use tower::{BoxError, ServiceExt};
 
 use super::access::{Access, ClusterError};
+use super::causes;
 use super::patience::Patience;
 
 /// How soon a dead connection is noticed by the kernel: probes start after this,
@@ -28,11 +28,11 @@ pub(super) fn client_of(config: Config, access: &Access) -> Result<Client, Clust
     let unusable = |error: kube::Error| match &access.kubeconfig {
         Some(path) => ClusterError::Kubeconfig {
             path: path.clone(),
-            why: chain(&error),
+            why: causes::all(&error),
         },
         None => ClusterError::Unusable {
             server: server.clone(),
-            why: chain(&error),
+            why: causes::all(&error),
         },
     };
     // What kube makes of a proxy is what others of its clients have: a proxy has keepalives of
@@ -76,20 +76,6 @@ where
         Some(auth) => builder.with_layer(&auth).with_layer(&base).build(),
         None => builder.with_layer(&base).build(),
     })
-}
-
-/// All causes, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 /// Whether a plugin has to be run to know who we are.

@@ -2,7 +2,6 @@
 //! hangs or does not know us any more.
 
 use std::cell::RefCell;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::access::{self, Access, ClusterError};
+use super::causes;
 use super::client::client_of;
 
 /// An answered request, or one that was not, for `rest_client_requests_total` and
@@ -131,7 +131,7 @@ impl Link {
         });
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.unreached(&innermost(&error))),
+            Ok(Err(error)) => Err(self.unreached(&causes::innermost(&error))),
             // Further requests are not to wait for the same connection.
             Err(_) => {
                 self.renew();
@@ -238,15 +238,6 @@ fn method_name(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         _ => "GET",
     }
-}
-
-/// The cause at the end of the chain: those before it say that a request failed.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// A path below the server's, percent-encoded where a name may need it.

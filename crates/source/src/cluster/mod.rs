@@ -15,6 +15,7 @@
 mod access;
 mod answer;
 mod backoff;
+mod causes;
 mod client;
 mod conversation;
 mod link;

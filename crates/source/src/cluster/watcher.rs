@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::answer::Status;
+use super::causes;
 use super::conversation::{Break, Conversation};
 use super::link::{self, Call};
 use super::news::{News, Trouble};
@@ -133,7 +134,7 @@ impl Watcher {
             match frame {
                 Err(_) if self.conversation.is_streaming() => return Ok(Some(End::Ignored)),
                 Err(_) => return Err(broke("it went silent", lived)),
-                Ok(Some(Err(error))) => return Err(broke(&deepest(&error), lived)),
+                Ok(Some(Err(error))) => return Err(broke(&causes::innermost(&error), lived)),
                 Ok(Some(Ok(frame))) => {
                     let Some(chunk) = frame.data_ref() else {
                         continue;
@@ -287,8 +288,4 @@ fn broke(why: &str, lived: Duration) -> Failure {
         end: End::Broken { lived },
         why: why.to_owned(),
     })
-}
-
-fn deepest(error: &kube::Error) -> String {
-    link::innermost(error)
 }

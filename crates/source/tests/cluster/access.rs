@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use crate::ear::{Ear, NODE, PATIENCE, quick};
 use crate::objects::{furnish, service};
 
+/// What must not be told.
+const SECRET: &str = "c2VjcmV0";
+
 fn guarded() -> ApiServer {
     let server = ApiServer::builder().tls().authenticate().start().unwrap();
     furnish(&server);
@@ -132,10 +135,44 @@ fn a_plugin_that_fails_is_told_and_tried_again() {
     let broken = kubeconfig.with_file_name("broken");
     fs::write(&broken, text.replace("\"cat\"", "\"false\"")).unwrap();
     let mut ear = Ear::with(&broken, quick());
-    let news = ear.until_news("false");
-    assert!(news.text.contains("auth exec command"), "{}", news.text);
+    ear.until_news("the exec plugin of the kubeconfig failed (exit status: 1)");
     fs::write(&broken, text).unwrap();
     ear.until_equal(&server);
+}
+
+#[test]
+fn what_is_wrong_with_credentials_is_told_without_them() {
+    let server = guarded();
+    let kubeconfig = server.kubeconfig_with(Credentials::ExecPlugin).unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(&kubeconfig).unwrap()).unwrap();
+    let exec = &mut config["users"][0]["user"]["exec"];
+    exec["command"] = json!("sh");
+    exec["env"] = json!([{"name": "KEY", "value": SECRET}]);
+    let failing = kubeconfig.with_file_name("failing");
+    for (script, part) in [
+        (
+            "echo \"token: $KEY\"; echo no luck >&2; exit 3",
+            "(exit status: 3): no luck",
+        ),
+        ("echo \"{status: {token: $KEY\"", "is no ExecCredential"),
+    ] {
+        config["users"][0]["user"]["exec"]["args"] = json!(["-c", script]);
+        fs::write(&failing, config.to_string()).unwrap();
+        let mut ear = Ear::with(&failing, quick());
+        let text = ear.until_news("the exec plugin of the kubeconfig").text;
+        assert!(text.contains(part) && !text.contains(SECRET), "{text}");
+    }
+    let typo = kubeconfig.with_file_name("typo");
+    let text = format!("users:\n- name: a\n  user:\n    token: {SECRET}\n   tokenFile: 7\n");
+    fs::write(&typo, text).unwrap();
+    let access = Access {
+        kubeconfig: Some(typo),
+        master: None,
+        patience: Patience::default(),
+    };
+    let error = open(&access).unwrap_err().to_string();
+    assert!(error.contains("line 5"), "{error}");
+    assert!(!error.contains(SECRET), "{error}");
 }
 
 #[test]
