@@ -60,22 +60,50 @@ pub enum LeftoversError {
     Remove(#[from] CommitError),
 }
 
-/// Removes what kube-proxy left, and says where something was.
-pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink) -> Result<Vec<String>, LeftoversError> {
-    let mut removed = Vec::new();
-    if links.remove_link(IPVS_DEVICE)? {
-        removed.push(format!("device {IPVS_DEVICE}"));
-    }
-    for family in [Family::Ip, Family::Ip6] {
-        for name in IPTABLES.into_iter().chain([KUBE_PROXY]) {
-            let batch = plan(nft, TableId { family, name })?;
-            if !batch.ops.is_empty() {
-                nft.commit(std::slice::from_ref(&batch))?;
-                removed.push(format!("table {} {name}", family_name(family)));
-            }
+/// What became of what kube-proxy left.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// Where something was that is gone.
+    pub removed: Vec<String>,
+    /// Where something stays, and why.
+    pub failures: Vec<(String, LeftoversError)>,
+}
+
+impl Removal {
+    fn note(&mut self, place: String, result: Result<bool, LeftoversError>) {
+        match result {
+            Ok(true) => self.removed.push(place),
+            Ok(false) => {}
+            Err(error) => self.failures.push((place, error)),
         }
     }
-    Ok(removed)
+}
+
+/// Removes what kube-proxy left. What stays in one place keeps nothing in another.
+pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink) -> Removal {
+    let mut removal = Removal::default();
+    let device = links.remove_link(IPVS_DEVICE);
+    removal.note(
+        format!("device {IPVS_DEVICE}"),
+        device.map_err(LeftoversError::from),
+    );
+    for family in [Family::Ip, Family::Ip6] {
+        for name in IPTABLES.into_iter().chain([KUBE_PROXY]) {
+            let place = format!("table {} {name}", family_name(family));
+            removal.note(place, remove_from(nft, TableId { family, name }));
+        }
+    }
+    removal
+}
+
+/// False if there is nothing to remove.
+fn remove_from(nft: &mut NftSocket, table: TableId) -> Result<bool, LeftoversError> {
+    let batch = plan(nft, table)?;
+    if batch.ops.is_empty() {
+        return Ok(false);
+    }
+    nft.commit(std::slice::from_ref(&batch))?;
+    Ok(true)
 }
 
 fn plan(nft: &mut NftSocket, table: TableId) -> Result<Batch, CallError> {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Context, bail};
 use tracing::{info, warn};
 
-use fairlead_backends::leftovers;
+use fairlead_backends::leftovers::{self, Removal};
 use fairlead_core::address::Family;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
@@ -48,11 +48,11 @@ pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
     Ok(families)
 }
 
-/// Removes what kube-proxy left on this host, and says where something was.
-pub(crate) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
+/// Removes what kube-proxy left on this host.
+pub(crate) fn remove_leftovers() -> anyhow::Result<Removal> {
     let mut nft = NftSocket::open().context("cannot talk to nf_tables")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
-    Ok(leftovers::remove(&mut nft, &mut links)?)
+    Ok(leftovers::remove(&mut nft, &mut links))
 }
 
 /// The addresses this host has, followed as they change.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use fairlead_backends::engine::{SyncError, Synced};
+use fairlead_backends::leftovers::Removal;
 use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::parameters;
 use fairlead_core::schedule::{Cause, Intervals};
@@ -165,10 +166,14 @@ pub(super) fn intervals(min_sync_period: Duration, sync_period: Duration) -> Int
 
 /// Removes what kube-proxy left. Nothing depends on it.
 pub(super) fn remove_leftovers() {
-    match host::remove_leftovers() {
-        Ok(places) => places
-            .iter()
-            .for_each(|place| info!("removed what kube-proxy left: {place}")),
-        Err(error) => warn!("{error:#}; remove it with `kube-proxy --cleanup`"),
+    let Removal { removed, failures } = match host::remove_leftovers() {
+        Ok(removal) => removal,
+        Err(error) => return warn!("what kube-proxy left stays: {error:#}"),
+    };
+    for place in removed {
+        info!("removed what kube-proxy left: {place}");
+    }
+    for (place, error) in failures {
+        warn!("{place}: {error}; remove it with `kube-proxy --cleanup`");
     }
 }

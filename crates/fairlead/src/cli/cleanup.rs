@@ -1,8 +1,9 @@
 //! `fairlead cleanup`.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use fairlead_backends::engine::Engine;
+use fairlead_backends::leftovers::Removal;
 use fairlead_core::address::Family;
 use fairlead_kernel::nft::socket::NftSocket;
 
@@ -17,13 +18,20 @@ const LEFT: &str = "kernel parameters that were set stay as they are: \
 pub(super) fn run() -> anyhow::Result<()> {
     let socket = NftSocket::open()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
-    let removed = Engine::new(socket, &Family::BOTH).remove()?;
-    print_out(&match removed {
-        true => format!("removed fairlead's tables; {LEFT}\n"),
-        false => "there is nothing of fairlead to remove\n".to_owned(),
-    })?;
-    for place in app::remove_leftovers()? {
+    let ours = Engine::new(socket, &Family::BOTH).remove();
+    let Removal { removed, failures } = app::remove_leftovers()?;
+    let theirs = failures.into_iter();
+    let mut failures: Vec<_> = theirs
+        .map(|(place, error)| format!("{place}: {error}"))
+        .collect();
+    match ours {
+        Ok(true) => print_out(&format!("removed fairlead's tables; {LEFT}\n"))?,
+        Ok(false) => print_out("there is nothing of fairlead to remove\n")?,
+        Err(error) => failures.push(format!("fairlead's tables: {error}")),
+    }
+    for place in removed {
         print_out(&format!("removed what kube-proxy left: {place}\n"))?;
     }
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }

@@ -19,6 +19,7 @@ tests! {
     the_table_of_the_nftables_mode_goes,
     the_device_of_the_ipvs_mode_goes,
     cleanup_removes_them_too,
+    what_cannot_be_removed_keeps_nothing_else,
 }
 
 /// What kube-proxy 1.36.2 had programmed, as `iptables-save` and `ip6tables-save` told it.
@@ -90,6 +91,25 @@ fn cleanup_removes_them_too() -> Result<(), Failed> {
     }
     let said = on_node(&lab, &format!("{FAIRLEAD} cleanup"))?;
     assert_eq!(said, "there is nothing of fairlead to remove\n");
+    Ok(())
+}
+
+fn what_cannot_be_removed_keeps_nothing_else() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    load_nftables(&lab)?;
+    // A chain of kube-proxy's that something else refers to, by a map and not by a plain jump.
+    on_node(&lab, "nft add table ip nat")?;
+    on_node(&lab, "nft add chain ip nat KUBE-SERVICES")?;
+    on_node(&lab, "nft add chain ip nat OTHER")?;
+    let rule = "nft add rule ip nat OTHER tcp dport vmap { 80 : jump KUBE-SERVICES }";
+    on_node(&lab, rule)?;
+    let script = format!("{FAIRLEAD} cleanup 2>&1; echo ended with $?");
+    let output = lab.run_on_node(Command::new("sh").args(["-c", &script]))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("table ip nat: cannot remove"), "{said}");
+    assert!(said.ends_with("ended with 1\n"), "{said}");
+    let left = on_node(&lab, "nft list tables")?;
+    assert!(!left.contains("kube-proxy"), "{said}\n{left}");
     Ok(())
 }
 
