@@ -110,11 +110,12 @@ impl fmt::Display for KernelVersion {
 }
 
 fn ipv6_is_usable(sysctls: &impl Sysctls) -> bool {
+    // What cannot be read was not switched off, as kube-proxy sees it.
+    let is_off = sysctls
+        .read("net/ipv6/conf/all/disable_ipv6")
+        .is_ok_and(|value| value == "1");
     // `/proc/net` is the namespace of the process's first thread, not of this one.
-    Path::new("/proc/thread-self/net/if_inet6").exists()
-        && sysctls
-            .read("net/ipv6/conf/all/disable_ipv6")
-            .is_ok_and(|value| value != "1")
+    !is_off && Path::new("/proc/thread-self/net/if_inet6").exists()
 }
 
 /// `CAP_NET_ADMIN` (linux/capability.h).

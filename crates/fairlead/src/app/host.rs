@@ -60,6 +60,8 @@ pub(crate) fn remove_leftovers() -> anyhow::Result<Removal> {
 pub(super) struct HostAddresses {
     monitor: AddressMonitor,
     all: Vec<IpAddr>,
+    /// Whether they could not be listed since they changed.
+    missed: bool,
 }
 
 impl HostAddresses {
@@ -68,6 +70,7 @@ impl HostAddresses {
         Ok(HostAddresses {
             monitor: AddressMonitor::open().context("cannot watch this host's addresses")?,
             all: addresses().context("cannot list this host's addresses")?,
+            missed: false,
         })
     }
 
@@ -79,14 +82,25 @@ impl HostAddresses {
     /// Whether they are others than at the last call.
     pub(super) fn changed(&mut self) -> bool {
         match self.monitor.drain() {
-            Ok(false) => return false,
-            Ok(true) => {}
-            Err(error) => warn!("changes of this host's addresses may be missed: {error}"),
-        }
-        match addresses() {
-            Ok(all) => std::mem::replace(&mut self.all, all) != self.all,
+            Ok(changed) => self.missed |= changed,
             Err(error) => {
-                warn!("this host's addresses are not known anew: {error}");
+                warn!("changes of this host's addresses may be missed: {error}");
+                self.missed = true;
+            }
+        }
+        self.missed && self.list()
+    }
+
+    fn list(&mut self) -> bool {
+        match addresses() {
+            Ok(all) => {
+                self.missed = false;
+                std::mem::replace(&mut self.all, all) != self.all
+            }
+            Err(error) => {
+                warn!(
+                    "this host's addresses are not known anew: {error}; they are listed again with the next change"
+                );
                 false
             }
         }
