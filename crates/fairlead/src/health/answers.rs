@@ -1,16 +1,15 @@
 //! The answers of /healthz, /livez and /readyz.
 //!
 //! The first two are kube-proxy's to the byte: load balancers and probes read them. The third is
-//! ours: kube-proxy says that it is healthy before it has programmed anything.
+//! ours: kube-proxy says that it is healthy before it has programmed anything. All of them are open
+//! to whoever reaches the node, so none says in words what is wrong: names of Services, addresses
+//! and the kernel's and the API server's answers are at /statusz and in the log.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use fairlead_core::report::Excluded;
-
 use super::Moment;
-use super::state::Failure;
 use super::state::State;
 
 /// What is told as the last update when there was none: the zero of Go's clock.
@@ -52,24 +51,13 @@ struct Readiness {
     current_time: String,
     missing: Vec<&'static str>,
     stale: Vec<String>,
+    /// When the last sync failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_failure: Option<LastFailure>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_served: Vec<NotServed>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    source_problems: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct LastFailure {
-    at: String,
-    message: String,
-}
-
-#[derive(Serialize)]
-struct NotServed {
-    service: String,
-    why: String,
+    last_failure: Option<String>,
+    /// How many Services the kernel refuses.
+    not_served: usize,
+    /// Whether something is wrong with where the objects come from.
+    source_problems: bool,
 }
 
 /// Well when no change waits too long and load balancers may send traffic here.
@@ -88,14 +76,15 @@ pub(super) fn readyz(state: &State, now: Moment) -> Answer {
     let (missing, late) = (state.missing(), late(state, now));
     let ok = missing.is_empty() && late.is_empty();
     let trouble = state.trouble();
+    let failure = trouble.failure.as_ref();
     let readiness = Readiness {
         ready: ok,
         current_time: now.date.to_string(),
         missing,
         stale: late,
-        last_failure: trouble.failure.as_ref().map(last_failure),
-        not_served: trouble.excluded.iter().map(not_served).collect(),
-        source_problems: trouble.source.clone(),
+        last_failure: failure.map(|failure| failure.at.to_string()),
+        not_served: trouble.excluded.len(),
+        source_problems: !trouble.source.is_empty(),
     };
     Answer {
         ok,
@@ -139,20 +128,6 @@ fn late(state: &State, now: Moment) -> Vec<String> {
         .filter(|family| state.is_stale(*family, now.at))
         .map(|family| family.to_string())
         .collect()
-}
-
-fn last_failure(failure: &Failure) -> LastFailure {
-    LastFailure {
-        at: failure.at.to_string(),
-        message: failure.message.clone(),
-    }
-}
-
-fn not_served(excluded: &Excluded) -> NotServed {
-    NotServed {
-        service: excluded.service.to_string(),
-        why: excluded.why.clone(),
-    }
 }
 
 /// These cannot fail: all keys are text and all numbers are finite.

@@ -32,7 +32,7 @@ fn a_server_that_is_down() -> Result<(), Failed> {
     let url = cluster.server.url();
     hear(&proxy, &format!("{url} cannot be reached: "))?;
     connected(&cluster, &proxy, false)?;
-    cluster.health_says(&proxy, "/readyz", "cannot be reached: ")?;
+    cluster.metrics_say(&proxy, "/statusz", "cannot be reached: ")?;
     cluster.metrics_say(
         &proxy,
         "/metrics",
@@ -59,7 +59,7 @@ fn a_server_that_hangs_is_noticed_within_a_minute() -> Result<(), Failed> {
     })
     .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
     connected(&cluster, &proxy, false)?;
-    cluster.health_says(&proxy, "/readyz", "sourceProblems")?;
+    cluster.health_says(&proxy, "/readyz", r#""sourceProblems":true"#)?;
     stays(&cluster, &proxy)?;
     cluster.server.go_on()?;
     cluster.serves(&proxy, &["10.244.2.6"])?;
@@ -89,7 +89,7 @@ fn a_server_that_fails_in_every_way() -> Result<(), Failed> {
             Failed::from(format!("{fault:?}: {message}"))
         })?;
         connected(&cluster, &proxy, false)?;
-        cluster.health_says(&proxy, "/readyz", "sourceProblems")?;
+        cluster.health_says(&proxy, "/readyz", r#""sourceProblems":true"#)?;
         stays(&cluster, &proxy)?;
         cluster.server.heal()?;
         cluster.serves(&proxy, &["10.244.2.6"])?;
@@ -107,7 +107,7 @@ fn a_token_that_expires() -> Result<(), Failed> {
     cluster.server.expire_token();
     cluster.server.reset_connections();
     hear(&proxy, "who we are is not accepted")?;
-    cluster.health_says(&proxy, "/readyz", "who we are is not accepted")?;
+    cluster.metrics_say(&proxy, "/statusz", "who we are is not accepted")?;
     cluster.metrics_say(
         &proxy,
         "/metrics",
@@ -155,8 +155,9 @@ fn stays(cluster: &Cluster, proxy: &Proxy<'_>) -> Result<(), Failed> {
 /// Nothing is wrong any more.
 fn is_well(cluster: &Cluster, proxy: &Proxy<'_>) -> Result<(), Failed> {
     // Each kind comes back after a pause of its own.
-    let all_well =
-        || Ok(!get(&cluster.lab, "127.0.0.1:10256", "/readyz").contains("sourceProblems"));
+    let all_well = || {
+        Ok(get(&cluster.lab, "127.0.0.1:10256", "/readyz").contains(r#""sourceProblems":false"#))
+    };
     within(
         Duration::from_mins(1),
         "/readyz has no problems of the source",

@@ -146,7 +146,7 @@ fn a_kubeconfig_that_points_nowhere() -> Result<(), Failed> {
     hear(&proxy, &format!("{nowhere} cannot be reached: "))?;
     hear(&proxy, "Connection refused")?;
     await_health(&cluster.lab, &proxy, "/readyz", 503)?;
-    cluster.health_says(&proxy, "/readyz", "cannot be reached")?;
+    cluster.metrics_say(&proxy, "/statusz", "cannot be reached")?;
     assert!(!cluster.is_programmed()?);
     proxy.end(Signal::SIGTERM)
 }
@@ -156,7 +156,7 @@ fn an_authority_that_does_not_vouch_for_the_server() -> Result<(), Failed> {
     let kubeconfig = cluster.server.kubeconfig_with_wrong_authority()?;
     let proxy = cluster.proxy_by(&kubeconfig, &[])?;
     hear(&proxy, "invalid peer certificate")?;
-    cluster.health_says(&proxy, "/readyz", "invalid peer certificate")?;
+    cluster.metrics_say(&proxy, "/statusz", "invalid peer certificate")?;
     assert!(!cluster.is_programmed()?);
     proxy.end(Signal::SIGTERM)
 }
@@ -178,7 +178,7 @@ fn a_token_without_rights() -> Result<(), Failed> {
             &proxy,
             &format!("grant list and watch on {said}, see deploy/"),
         )?;
-        cluster.health_says(&proxy, "/readyz", &format!("may not list {said}: "))?;
+        cluster.metrics_say(&proxy, "/statusz", &format!("may not list {said}: "))?;
         cluster.metrics_say(
             &proxy,
             "/metrics",

@@ -70,7 +70,7 @@ fn what_a_restart_finds_stays_while_the_api_is_away() -> Result<(), Failed> {
     cluster.web(&["10.244.2.6"])?;
     let proxy = cluster.proxy(&[])?;
     hear(&proxy, "cannot be reached: ")?;
-    cluster.health_says(&proxy, "/readyz", "cannot be reached: ")?;
+    cluster.metrics_say(&proxy, "/statusz", "cannot be reached: ")?;
     cluster.still_serves(&proxy, "10.244.2.5")?;
     if listing(&cluster.lab)? != programmed {
         return Err(proxy.failed("the rules are others"));

@@ -126,15 +126,18 @@ fn what_cannot_be_read_is_to_be_seen() -> Result<(), Failed> {
     let folder = Folder::new(&[])?;
     folder.write("typo.yaml", b"kind: [Service")?;
     let proxy = Proxy::start(&lab, &folder, &[])?;
-    for (server, page) in [
-        ("127.0.0.1:10256", "/readyz"),
-        ("127.0.0.1:10249", "/statusz"),
+    for (server, page, text) in [
+        ("127.0.0.1:10256", "/readyz", r#""sourceProblems":true"#),
+        ("127.0.0.1:10249", "/statusz", "typo.yaml"),
     ] {
-        eventually(&format!("{page} names it"), || {
-            Ok(get(&lab, server, page).contains("typo.yaml"))
+        eventually(&format!("{page} tells of it"), || {
+            Ok(get(&lab, server, page).contains(text))
         })
         .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
     }
+    // What it is called is not for everybody who reaches the node.
+    let ready = get(&lab, "127.0.0.1:10256", "/readyz");
+    assert!(!ready.contains("typo.yaml"), "{ready}");
     proxy.end(Signal::SIGTERM)
 }
 

@@ -1,5 +1,5 @@
 //! What `kube` failed at, in words, without what is secret: its own show what an exec plugin was
-//! given and what it printed, which may be a token. They would be in the log, and at /readyz.
+//! given and what it printed, which may be a token. They would be in the log, and at /statusz.
 
 use std::error::Error;
 
