@@ -100,22 +100,7 @@ pub(super) async fn send(mut events: mpsc::Receiver<Event>, talk: Rc<Talk>) {
     while let Some(event) = events.recv().await {
         let now = Instant::now();
         series.retain(|_, series| now.saturating_duration_since(series.last) < SERIES);
-        let sent = match series.get_mut(&event) {
-            Some(known) => {
-                known.count += 1;
-                known.last = now;
-                attempt(&talk, &repeated(known)).await
-            }
-            None => {
-                let (call, known) = first(&event, &talk.node, now);
-                series.insert(event.clone(), known);
-                attempt(&talk, &call).await
-            }
-        };
-        if sent != Ok(true) {
-            series.remove(&event);
-        }
-        let Err(why) = sent else {
+        let Err(why) = record(&talk, &event, &mut series, now).await else {
             trouble.recovered(now);
             continue;
         };
@@ -125,6 +110,29 @@ pub(super) async fn send(mut events: mpsc::Receiver<Event>, talk: Rc<Talk>) {
             talk.tell(News::warning(text)).await;
         }
     }
+}
+
+/// Counts an event on its series. Without one, or if the server has forgotten it, the event begins
+/// one, as at client-go.
+async fn record(
+    talk: &Talk,
+    event: &Event,
+    series: &mut HashMap<Event, Series>,
+    now: Instant,
+) -> Result<(), String> {
+    if let Some(mut known) = series.remove(event) {
+        known.count += 1;
+        known.last = now;
+        if attempt(talk, &repeated(&known)).await? {
+            series.insert(event.clone(), known);
+            return Ok(());
+        }
+    }
+    let (call, known) = first(event, &talk.node, now);
+    if attempt(talk, &call).await? {
+        series.insert(event.clone(), known);
+    }
+    Ok(())
 }
 
 /// How an attempt ended.

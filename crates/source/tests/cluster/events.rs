@@ -156,11 +156,17 @@ fn a_series_that_is_gone_begins_anew() {
     assert!(server.wait_until(PATIENCE, |server| events(server).len() == 1));
     let first = events(&server)[0]["metadata"]["name"].clone();
     server.delete(Resource::Events, "shop", first.as_str().unwrap());
-    // Of the repetition it is learned that the event is gone.
-    recorder.record(unhealthy("port 80 is taken"));
+    // Of the repetition it is learned that the event is gone. It is not lost for that.
     recorder.record(unhealthy("port 80 is taken"));
     assert!(server.wait_until(PATIENCE, |server| events(server).len() == 1));
     assert_ne!(events(&server)[0]["metadata"]["name"], first);
+    recorder.record(unhealthy("port 80 is taken"));
+    let counted = |server: &ApiServer| events(server)[0]["series"]["count"] == 2;
+    assert!(
+        server.wait_until(PATIENCE, counted),
+        "{:#?}",
+        events(&server)
+    );
     ear.listen();
     assert_eq!(ear.warnings(), [""; 0]);
 }
