@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fairlead_backends::nftables::Reason;
 use fairlead_source::cluster::EventKind;
 
 use super::{Row, cells, compare, hold, list, table};
@@ -83,6 +84,17 @@ fn metrics_are_those_of_kube_proxy_and_ours() {
         (name, vec![metric.kind, all(labels), all(bounds)])
     });
     compare("Metrics", &rows, &program.collect());
+}
+
+#[test]
+fn all_reasons_of_dropped_packets_are_named() {
+    let rows = cells("Metrics of Fairlead");
+    let row = rows
+        .iter()
+        .find(|row| row[0] == "fairlead_dropped_packets_total")
+        .expect("its row");
+    let reasons = Reason::ALL.map(Reason::name).join(",");
+    assert_eq!(row[6], format!("reason is one of {reasons}"));
 }
 
 #[test]
