@@ -2,10 +2,12 @@
 //!
 //! A change on a quiet node is programmed at once. After a sync there is a pause, in which changes
 //! are collected, so that a rollout costs a few syncs and not thousands: a share of time goes to
-//! syncs, and the minimum interval is the longest that this pause gets. A sync that failed is tried
+//! syncs, and the minimum interval is the longest that this pause gets. The first sync, which fills
+//! the tables, has none. A sync that failed is tried
 //! again soon, then less and less often, at the latest after the retry interval. Without any
 //! change everything is compared with the kernel once in the maximum interval.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 /// The pause after the first failure. It doubles with each further one.
@@ -34,6 +36,8 @@ pub struct Schedule {
     requested: Option<Instant>,
     began: Option<Instant>,
     ended: Option<Ended>,
+    /// Whether the tables were filled once.
+    filled: bool,
     failures: u32,
 }
 
@@ -61,6 +65,7 @@ impl Schedule {
             requested: None,
             began: None,
             ended: None,
+            filled: false,
             failures: 0,
         }
     }
@@ -96,6 +101,10 @@ impl Schedule {
 
     /// The sync ended well.
     pub fn succeeded(&mut self, now: Instant) {
+        if !mem::replace(&mut self.filled, true) {
+            // The first fills the tables. What comes after is small and need not pay for it.
+            self.began = Some(now);
+        }
         self.end(now);
         self.failures = 0;
     }
@@ -144,6 +153,14 @@ mod tests {
         (Schedule::new(intervals), Instant::now())
     }
 
+    /// One whose tables are full.
+    fn running() -> (Schedule, Instant) {
+        let (mut schedule, start) = schedule();
+        schedule.request(start);
+        sync(&mut schedule, start, SECOND);
+        (schedule, start + SECOND)
+    }
+
     /// A sync of everything asked for.
     fn sync(schedule: &mut Schedule, at: Instant, took: Duration) -> Option<Instant> {
         let requested = schedule.begin(at);
@@ -172,8 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_the_first_sync_does_not_wait_for_it() {
+        let (mut schedule, filled) = running();
+        schedule.request(filled + MS);
+        assert_eq!(schedule.due(), Some(asked(filled + MS)));
+        sync(&mut schedule, filled + MS, SECOND);
+        schedule.request(filled + SECOND + MS);
+        assert_eq!(schedule.due(), Some(asked(filled + 2 * SECOND + MS)));
+    }
+
+    #[test]
     fn changes_soon_after_a_long_sync_wait_together() {
-        let (mut schedule, start) = schedule();
+        let (mut schedule, start) = running();
         schedule.request(start);
         sync(&mut schedule, start, SECOND);
         let ended = start + SECOND;
@@ -189,7 +216,7 @@ mod tests {
     #[test]
     fn a_short_sync_earns_a_short_pause() {
         for (took, pause) in [(MS, 19 * MS), (10 * MS, 190 * MS), (100 * MS, SECOND)] {
-            let (mut schedule, start) = schedule();
+            let (mut schedule, start) = running();
             schedule.request(start);
             sync(&mut schedule, start, took);
             schedule.request(start + took);
@@ -216,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_request_during_a_sync_is_answered_by_the_next() {
-        let (mut schedule, start) = schedule();
+        let (mut schedule, start) = running();
         schedule.request(start);
         schedule.begin(start);
         schedule.request(start + SECOND / 10);
@@ -235,7 +262,7 @@ mod tests {
 
     #[test]
     fn other_limits_count_at_once() {
-        let (mut schedule, start) = schedule();
+        let (mut schedule, start) = running();
         schedule.request(start);
         sync(&mut schedule, start, SECOND);
         schedule.request(start + SECOND);
