@@ -7,6 +7,8 @@
 mod objects;
 #[path = "../rig/mod.rs"]
 mod rig;
+#[path = "../rig/trials.rs"]
+mod trials;
 #[path = "../rig/watch.rs"]
 mod watch;
 
@@ -29,49 +31,27 @@ mod traffic;
 
 use std::process::ExitCode;
 
-use fairlead_lab::privilege;
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// So many tests at once: most of their time they wait.
+/// So many tests at once.
 const THREADS: usize = 4;
 
-type Test = (&'static str, fn() -> Result<(), Failed>);
-
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    // Before there is a second thread.
-    let allowed = privilege::obtain().map_err(|error| error.to_string());
-    let trial = |(name, test): Test| {
-        let allowed = allowed.clone();
-        Trial::test(name, move || {
-            allowed?;
-            test()
-        })
-    };
-    let tests = [
-        churn::TESTS,
-        configuration::TESTS,
-        health::TESTS,
-        input::TESTS,
-        life::TESTS,
-        metrics::TESTS,
-        node::TESTS,
-        parameters::TESTS,
-        render::TESTS,
-        sizes::TESTS,
-        stale::TESTS,
-        takeover::TESTS,
-        tampering::TESTS,
-        traffic::TESTS,
-    ];
-    libtest_mimic::run(&arguments, tests.concat().into_iter().map(trial).collect()).exit_code()
-}
-
-/// A test with the name of its function, in its module.
-#[macro_export]
-macro_rules! tests {
-    ($($test:ident),* $(,)?) => {
-        pub(crate) const TESTS: &[$crate::Test] = &[$((concat!(module_path!(), "::", stringify!($test)), $test)),*];
-    };
+    trials::run(
+        THREADS,
+        &[
+            churn::TESTS,
+            configuration::TESTS,
+            health::TESTS,
+            input::TESTS,
+            life::TESTS,
+            metrics::TESTS,
+            node::TESTS,
+            parameters::TESTS,
+            render::TESTS,
+            sizes::TESTS,
+            stale::TESTS,
+            takeover::TESTS,
+            tampering::TESTS,
+            traffic::TESTS,
+        ],
+    )
 }
