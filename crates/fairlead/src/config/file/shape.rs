@@ -3,16 +3,17 @@
 //! A value that does not fit is noted and counts as not given, so that one reading finds all there
 //! is to say.
 
+mod groups;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::de::{
-    self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::tree::{Key, Node, Value};
+use super::tree::{Node, Value};
+use groups::{Entries, Items};
 
 /// Something that is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,10 +138,7 @@ impl<'de> Deserializer<'de> for Place<'_> {
             Value::Integer(value) => visitor.visit_i64(*value),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(value) => visitor.visit_str(value),
-            Value::List(nodes) => visitor.visit_seq(Items {
-                place: &self,
-                nodes: nodes.iter().enumerate(),
-            }),
+            Value::List(nodes) => visitor.visit_seq(Items::of(&self, nodes)),
             Value::Map(entries) => visitor.visit_map(Entries::of(&self, entries)),
         };
         taken.map_err(
@@ -192,10 +190,7 @@ impl<'de> Deserializer<'de> for Place<'_> {
             return Err(self.unfit(&"a group of fields"));
         };
         self.note_fields(entries, fields);
-        let taken = visitor.visit_map(Entries {
-            known: Some(fields),
-            ..Entries::of(&self, entries)
-        });
+        let taken = visitor.visit_map(Entries::known(&self, entries, fields));
         taken.map_err(|error| self.name(error))
     }
 
@@ -223,126 +218,5 @@ fn in_words(expected: String) -> String {
         "a boolean" => "true or false".to_owned(),
         "a map" => "a group of fields".to_owned(),
         _ => expected,
-    }
-}
-
-impl Place<'_> {
-    /// Notes fields that are not known, or there twice.
-    fn note_fields(&self, entries: &[(Key, Node)], known: &'static [&'static str]) {
-        let mut found = self.notes.found.borrow_mut();
-        for (index, (key, _)) in entries.iter().enumerate() {
-            let path = join(&self.path, &key.name);
-            let flaw = |message: String| Flaw {
-                line: key.line,
-                path: path.clone(),
-                message,
-            };
-            let earlier = entries[..index]
-                .iter()
-                .find(|(other, _)| other.name == key.name);
-            if let Some((first, _)) = earlier {
-                let message = format!("is given twice, first on line {}", first.line);
-                found.flaws.push(flaw(message));
-            } else if !known.contains(&&*key.name) {
-                found.unknown.push((flaw(String::new()), known));
-            }
-            found.lines.entry(path).or_insert(key.line);
-        }
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
-}
-
-/// The fields of a group.
-struct Entries<'a, 'p> {
-    place: &'p Place<'a>,
-    fields: &'a [(Key, Node)],
-    /// The names that may be used; any if that is not said.
-    known: Option<&'static [&'static str]>,
-    at: usize,
-}
-
-impl<'a, 'p> Entries<'a, 'p> {
-    fn of(place: &'p Place<'a>, fields: &'a [(Key, Node)]) -> Entries<'a, 'p> {
-        Entries {
-            place,
-            fields,
-            known: None,
-            at: 0,
-        }
-    }
-
-    /// Whether it is to be read: it says something, is known, fits, and is the first of its name.
-    fn counts(&self, at: usize) -> bool {
-        let (key, node) = &self.fields[at];
-        let unfit = self.place.notes.unfit;
-        !matches!(node.value, Value::Null)
-            && self.known.is_none_or(|known| known.contains(&&*key.name))
-            && !unfit.contains(&join(&self.place.path, &key.name))
-            && !self.fields[..at]
-                .iter()
-                .any(|(other, _)| other.name == key.name)
-    }
-}
-
-impl<'de> MapAccess<'de> for Entries<'_, '_> {
-    type Error = Unfit;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Unfit> {
-        while self.at < self.fields.len() && !self.counts(self.at) {
-            self.at += 1;
-        }
-        let Some((key, _)) = self.fields.get(self.at) else {
-            return Ok(None);
-        };
-        seed.deserialize(key.name.as_str().into_deserializer())
-            .map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unfit> {
-        let (key, node) = &self.fields[self.at];
-        self.at += 1;
-        seed.deserialize(Place {
-            node,
-            path: join(&self.place.path, &key.name),
-            notes: self.place.notes,
-        })
-    }
-}
-
-/// The items of a list.
-struct Items<'a, 'p> {
-    place: &'p Place<'a>,
-    nodes: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-}
-
-impl<'de> SeqAccess<'de> for Items<'_, '_> {
-    type Error = Unfit;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Unfit> {
-        for (index, node) in self.nodes.by_ref() {
-            let path = format!("{}[{index}]", self.place.path);
-            if !self.place.notes.unfit.contains(&path) {
-                let place = Place {
-                    node,
-                    path,
-                    notes: self.place.notes,
-                };
-                return seed.deserialize(place).map(Some);
-            }
-        }
-        Ok(None)
     }
 }
