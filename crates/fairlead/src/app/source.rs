@@ -50,8 +50,11 @@ impl Source {
                     node_name: options.settings.node_name.clone(),
                 };
                 let cluster = Cluster::open(&access, wanted, on_answer(metrics))?;
-                metrics.watches(cluster.watching())?;
                 let board = cluster.board();
+                metrics.watches({
+                    let board = board.clone();
+                    move || board.all()
+                })?;
                 let failures = move || board.all().into_iter().filter_map(|watch| watch.failure);
                 health.ask_source(move || failures().collect());
                 info!(

@@ -158,20 +158,9 @@ impl Cluster {
         }
     }
 
-    /// How each watch fares.
-    pub fn watches(&self) -> Vec<WatchStatus> {
-        self.board.all()
-    }
-
     /// Where to see how each watch fares, from any thread.
     pub fn board(&self) -> Board {
         self.board.clone()
-    }
-
-    /// The same for another thread, whenever it asks.
-    pub fn watching(&self) -> impl Fn() -> Vec<WatchStatus> + Send + Sync + use<> {
-        let board = self.board.clone();
-        move || board.all()
     }
 
     /// The server's URL.

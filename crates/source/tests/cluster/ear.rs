@@ -158,7 +158,7 @@ impl Ear {
 
     /// When the watch of a kind was last heard of.
     pub(crate) fn heard(&self, kind: Kind) -> Option<Instant> {
-        let watches = self.cluster.watches();
+        let watches = self.cluster.board().all();
         watches.iter().find(|watch| watch.kind == kind)?.heard
     }
 
@@ -188,7 +188,7 @@ impl std::fmt::Debug for Ear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let told = self.told.iter().rev().take(20).collect::<Vec<_>>();
         f.debug_struct("Ear")
-            .field("watches", &self.cluster.watches())
+            .field("watches", &self.cluster.board().all())
             .field("told last", &told)
             .field("news", &self.news)
             .finish_non_exhaustive()

@@ -110,7 +110,8 @@ fn a_token_without_rights_is_told_which() {
     assert!(!ear.is_synced(Kind::EndpointSlice));
     let status = ear
         .cluster
-        .watches()
+        .board()
+        .all()
         .into_iter()
         .find(|watch| watch.kind == Kind::EndpointSlice);
     assert!(status.unwrap().failure.unwrap().contains("may not list"));
@@ -122,7 +123,8 @@ fn a_token_without_rights_is_told_which() {
     ear.until_news("endpointslices are watched again after ");
     assert!(
         ear.cluster
-            .watches()
+            .board()
+            .all()
             .iter()
             .all(|watch| watch.failure.is_none())
     );
@@ -171,7 +173,11 @@ fn what_was_told_stays_while_the_server_is_away() {
     assert!(news.text.contains(&server.url()), "{}", news.text);
     assert!(news.text.contains("Connection refused"), "{}", news.text);
     ear.until("disconnected", |ear| {
-        ear.cluster.watches().iter().all(|watch| !watch.connected)
+        ear.cluster
+            .board()
+            .all()
+            .iter()
+            .all(|watch| !watch.connected)
     });
     ear.listen_for(Duration::from_millis(200));
     assert_eq!(ear.told.len(), told);
@@ -186,7 +192,11 @@ fn what_was_told_stays_while_the_server_is_away() {
     ear.until_equal(&server);
     ear.until_news("answers again after ");
     ear.until("connected", |ear| {
-        ear.cluster.watches().iter().all(|watch| watch.connected)
+        ear.cluster
+            .board()
+            .all()
+            .iter()
+            .all(|watch| watch.connected)
     });
     // It went on from where it was: what did not change was not told again.
     assert_eq!(ear.told.len(), told + 1);
@@ -248,7 +258,7 @@ fn what_is_heard_waits_for_who_does_not_listen() {
         heard = ear.heard(Kind::Service);
         std::thread::sleep(Duration::from_millis(500));
     }
-    let watches = ear.cluster.watches();
+    let watches = ear.cluster.board().all();
     let services = watches.iter().find(|watch| watch.kind == Kind::Service);
     assert!(!services.unwrap().synced, "{watches:#?}");
     ear.until_synced();

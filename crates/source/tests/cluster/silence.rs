@@ -90,7 +90,11 @@ fn a_server_that_hangs_is_noticed_and_connected_to_anew() {
     ear.until_news("did not answer within 1s (and no watch says anything)");
     assert!(hung.elapsed() >= hasty().check);
     ear.until("disconnected", |ear| {
-        ear.cluster.watches().iter().all(|watch| !watch.connected)
+        ear.cluster
+            .board()
+            .all()
+            .iter()
+            .all(|watch| !watch.connected)
     });
     server.apply(&service("web", "10.96.3.3")).unwrap();
     server.go_on().unwrap();
