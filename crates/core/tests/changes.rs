@@ -124,13 +124,26 @@ fn a_change_of_a_slice_touches_its_service_if_it_matters() {
         .port("http", Tcp, 8080)
         .endpoints(&["10.1.0.1"]);
     let host_names = one.clone().of_type(AddressType::Fqdn);
+    let reversed = web(1).endpoints(&["10.1.0.2", "10.1.0.1 here"]);
+    let longer = web(1).endpoints(&["10.1.0.1 here", "10.1.0.2", "10.1.0.3"]);
+    let leaving = web(1).endpoints(&["10.1.0.1 here terminating"]);
+    let only = web(1).endpoints(&["10.1.0.1 here"]);
+    let portless = slice("web-1", "web").endpoints(&["10.1.0.1 here", "10.1.0.2"]);
+    let two_ports = one.clone().port("metrics", Tcp, 9090);
+    let two_ports_reversed = portless.clone().port("metrics", Tcp, 9090).tcp(8080);
     let now = |slice: &SliceText| Change::from(slice.clone());
     let gone = |slice| deleted(Kind::EndpointSlice, slice);
     #[rustfmt::skip]
     let steps: &[Step] = &[
         ("the first",        &[],           now(&one),          true,  &["10.1.0.1", "10.1.0.2"]),
         ("the same again",   &[&one],       now(&one),          false, &["10.1.0.1", "10.1.0.2"]),
+        ("another order",    &[&one],       now(&reversed),     false, &["10.1.0.1", "10.1.0.2"]),
+        ("of ports too",     &[&two_ports], now(&two_ports_reversed), false, &["10.1.0.1", "10.1.0.2"]),
         ("host names",       &[],           now(&host_names),   false, &[]),
+        ("an endpoint more", &[&one],       now(&longer),       true,  &["10.1.0.1", "10.1.0.2", "10.1.0.3"]),
+        ("an endpoint less", &[&longer],    now(&one),          true,  &["10.1.0.1", "10.1.0.2"]),
+        ("a port more",      &[&portless],  now(&one),          true,  &["10.1.0.1", "10.1.0.2"]),
+        ("a port less",      &[&one],       now(&portless),     true,  &[]),
         ("an overlapping",   &[&one],       now(&two),          true,  &["10.1.0.1", "10.1.0.2", "10.1.0.3"]),
         ("one of two gone",  &[&one, &two], gone("web-2"),      true,  &["10.1.0.1", "10.1.0.2"]),
         ("the only gone",    &[&one],       gone("web-1"),      true,  &[]),
@@ -141,6 +154,8 @@ fn a_change_of_a_slice_touches_its_service_if_it_matters() {
         ("all ready",        &[&unready],   now(&one),          true,  &["10.1.0.1", "10.1.0.2"]),
         ("some ready",       &[&unready],   now(&half_ready),   true,  &["10.1.0.1"]),
         ("some terminating", &[&one],       now(&half_leaving), true,  &["10.1.0.1"]),
+        ("the last leaves",  &[&only],      now(&leaving),      true,  &["10.1.0.1"]),
+        ("and has left",     &[&leaving],   now(&web(1)),       true,  &[]),
         ("emptied",          &[&one],       now(&web(1)),       true,  &[]),
         ("filled",           &[&web(1)],    now(&one),          true,  &["10.1.0.1", "10.1.0.2"]),
     ];

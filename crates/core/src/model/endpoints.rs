@@ -80,6 +80,12 @@ struct Port {
     number: u16,
 }
 
+impl Port {
+    fn order(&self) -> (&str, Protocol, u16) {
+        (&self.name, self.protocol, self.number)
+    }
+}
+
 /// An endpoint of a slice, on whichever port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Member {

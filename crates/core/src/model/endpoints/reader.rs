@@ -1,4 +1,7 @@
 //! Reads an EndpointSlice: reduces it to what decides, and says what is wrong with it.
+//!
+//! In which order a slice lists its ports and endpoints decides nothing, and whoever writes it may
+//! list them in another each time. They are sorted, so that this is no change.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,6 +72,7 @@ fn read_ports(slice: &api::EndpointSlice, report: &mut impl FnMut(String, String
             ),
         }
     }
+    ports.sort_by(|one, other| one.order().cmp(&other.order()));
     ports.into()
 }
 
@@ -96,6 +100,8 @@ fn read_members(
             format!("{fault}; the endpoint is left out"),
         );
     }
+    // Copies of one address keep their order: of equals the later counts.
+    members.sort_by_key(|member| member.address);
     members.into()
 }
 
