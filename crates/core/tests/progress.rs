@@ -86,6 +86,14 @@ fn a_slice_that_goes_takes_what_its_service_collected_along() {
     cluster.tell(deleted(Kind::EndpointSlice, "web-1"));
     assert_eq!(settle(&mut cluster), [(V4, 4), (V6, 3)]);
 
+    // What comes after it went is timed again.
+    cluster.tell(web_1().triggered(5));
+    cluster.tell(deleted(Kind::EndpointSlice, "web-1"));
+    cluster.tell(web_1().triggered(6));
+    assert_eq!(settle(&mut cluster), [(V4, 6)]);
+    cluster.tell(deleted(Kind::EndpointSlice, "web-1"));
+    assert_eq!(settle(&mut cluster), []);
+
     // One that is said to be for no proxy any more has gone as well.
     cluster.tell(web_6("fd01::2").triggered(5));
     cluster.tell(web_6("fd01::3").headless());

@@ -273,11 +273,22 @@ fn source_ranges_that_allow_everybody_are_none() {
         (&["192.0.2.0/24", "::/0"], &["192.0.2.0/24"]),
         (&["2001:db8::/32"], &[]),
     ];
-    for (ranges, expected) in rows {
-        let web = service("web", "10.96.0.1").tcp(80).balanced("192.0.2.1");
-        let port = read(web.ranges(ranges));
-        assert_eq!(texts(&port.source_ranges), *expected, "{ranges:?}");
-    }
+    let check = |cluster_ip: &str, rows: &[(&[&str], &[&str])]| {
+        for (ranges, expected) in rows {
+            let port = read(service("web", cluster_ip).tcp(80).ranges(ranges));
+            assert_eq!(texts(&port.source_ranges), *expected, "{ranges:?}");
+        }
+    };
+    check("10.96.0.1", rows);
+    check(
+        "fd00::1",
+        &[
+            (&["2001:db8::/32", "::/0"], &[]),
+            (&["2001:db8::/32", "0.0.0.0/0"], &["2001:db8::/32"]),
+            // An address of noughts is no network of all.
+            (&["::/128"], &["::/128"]),
+        ],
+    );
 }
 
 #[test]
@@ -337,6 +348,11 @@ fn local_load_balancers_have_a_health_check_port() {
     );
     assert_eq!(port(web().balanced("192.0.2.1")), None);
     assert_eq!(port(web().external_local().node_port(30080)), None);
+    let both = web().port("https", Tcp, 443).external_local();
+    let cluster = cluster().with(both.balanced("192.0.2.1"));
+    let of_each = cluster.ports("web").iter();
+    let of_each: Vec<_> = of_each.map(|port| port.health_check_node_port).collect();
+    assert_eq!(of_each, [Some(30999); 2]);
 
     let forgotten = web().external_local().balanced("192.0.2.1").health_check(0);
     assert_eq!(port(forgotten.clone()), None);
