@@ -55,6 +55,24 @@ fn an_endpoint_replaced_costs_two_operations() {
 }
 
 #[test]
+fn a_start_costs_the_rules_and_the_elements_that_differ() {
+    // What a start on a kernel that has the one costs, when the cluster has the other.
+    let start = |there: [Change; 2], wanted: [Change; 2]| {
+        let kernel = Node::settled(FakeNft::new(), there).kernel().clone();
+        let mut node = Node::new(kernel, Box::new(|_| None));
+        for change in wanted {
+            node.model.apply(change);
+        }
+        node.sync().unwrap().operations
+    };
+    let [rules, with_a_thousand] =
+        [10, 1000].map(|count| start(web(count, None), web(count, None)));
+    assert_eq!(rules, with_a_thousand);
+    let replaced = start(web(10, Some(10)), web(10, Some(3)));
+    assert_eq!(replaced, rules + 2);
+}
+
+#[test]
 fn services_do_not_add_chains_or_sets() {
     let services = |count: u32| {
         (0..count).flat_map(|n| {

@@ -163,6 +163,27 @@ fn it_goes_on_when_elements_are_made_anew() {
 }
 
 #[test]
+fn the_longest_names_are_told_apart() {
+    let namespace = "n".repeat(63);
+    let names = ["a", "b"].map(|last| format!("{namespace}/{}{last}", "s".repeat(62)));
+    let port = "p".repeat(15);
+    let mut watched = Watched::new(10, &[]);
+    for (service_name, ip) in names.iter().zip(["10.96.0.1", "10.96.0.2"]) {
+        let slice = slice(&format!("{service_name}-a"), &name(service_name).name);
+        let slice = slice.port(&port, Protocol::Tcp, 8080);
+        watched.apply([
+            Change::Service(service(service_name, ip).port(&port, Protocol::Tcp, 80).0),
+            Change::EndpointSlice(slice.endpoints(&["10.1.0.1"]).0),
+        ]);
+    }
+    watched.connect("10.96.0.1", 1);
+    watched.connect("10.96.0.2", 2);
+    watched.read();
+    let expected = vec![(&*names[0], 1), (&*names[1], 2)];
+    assert_eq!(watched.connections(), (expected, 0));
+}
+
+#[test]
 fn endpoints_that_come_and_go_change_nothing_of_it() {
     let mut watched = Watched::new(10, &[("web", "10.96.0.1")]);
     watched.connect("10.96.0.1", 5);
