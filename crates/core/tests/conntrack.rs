@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use build::{Cluster, ServiceText, cluster, name, node, service, slice};
 use fairlead_core::address::Family::{self, V4, V6};
 use fairlead_core::address::Protocol::{self, Sctp, Tcp, Udp};
-use fairlead_core::api::Change;
+use fairlead_core::api::{AddressType, Change};
 use fairlead_core::conntrack::{Flow, NodePortReach, Search, Suspects};
 use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
@@ -125,6 +125,49 @@ fn connections_to_other_things_stay() {
         let flow = flow(protocol, asked, answers);
         assert!(!suspects.is_stale(&flow, &at_node()), "{flow:?}");
     }
+}
+
+/// The other family has frontends, endpoints and node ports of its own.
+#[test]
+fn each_family_is_served_by_its_own_endpoints() {
+    let node = node(&["192.0.2.10", "2001:db8::10"]);
+    let six = slice("dns-6", "dns").of_type(AddressType::Ipv6);
+    let cluster = cluster()
+        .with(Change::Node(node))
+        .with(
+            dns(Udp)
+                .families(&Family::BOTH, &["10.96.0.10", "fd00::10"])
+                .balanced("2001:db8:1::1"),
+        )
+        .with(
+            slice("dns-4", "dns")
+                .port("", Udp, 5353)
+                .endpoints(&["10.1.0.1"]),
+        )
+        .with(six.port("", Udp, 5354).endpoints(&["fd01::1"]));
+    let host = ["192.0.2.10", "2001:db8::10"].map(|ip| ip.parse().unwrap());
+    let at_node = NodePortReach::new(&NodePortAddresses::primary(), cluster.0.node(), &host);
+    let suspects = suspects(&cluster);
+    assert_eq!(suspects.families(), Family::BOTH.into());
+    for (asked, serving, other) in [
+        ("[fd00::10]:53", "[fd01::1]:5354", "[fd01::1]:5353"),
+        ("[2001:db8:1::1]:53", "[fd01::1]:5354", "[fd01::9]:5354"),
+        ("[2001:db8::10]:30053", "[fd01::1]:5354", "[fd01::9]:5354"),
+        ("10.96.0.10:53", "10.1.0.1:5353", "10.1.0.1:5354"),
+        ("192.0.2.10:30053", "10.1.0.1:5353", "10.1.0.9:5353"),
+    ] {
+        assert!(
+            !suspects.is_stale(&flow(Udp, asked, serving), &at_node),
+            "{asked}"
+        );
+        assert!(
+            suspects.is_stale(&flow(Udp, asked, other), &at_node),
+            "{asked}"
+        );
+    }
+    // On the way through this node to another one.
+    let through = flow(Udp, "[2001:db8::11]:30053", "[2001:db8::11]:30053");
+    assert!(!suspects.is_stale(&through, &at_node));
 }
 
 /// As in kube-proxy: nothing is cut that works.

@@ -187,6 +187,11 @@ fn only_the_given_flows_are_deleted() {
         let mut expected = flows.clone();
         expected.retain(|flow| *flow != flows[0] && *flow != flows[4]);
         assert_eq!(all(&mut conntrack, Family::V4, Protocol::Udp), expected);
+        // None, then all.
+        assert_eq!(conntrack.delete(&[]).unwrap().deleted, 0);
+        assert_eq!(all(&mut conntrack, Family::V4, Protocol::Udp), expected);
+        assert_eq!(conntrack.delete(&expected).unwrap().deleted, expected.len());
+        assert_eq!(all(&mut conntrack, Family::V4, Protocol::Udp), []);
     });
 }
 

@@ -83,6 +83,7 @@ fn what_is_not_yaml_is_told_with_its_line() {
         ("mode: [a\nb: c", "f:"),
         ("a: b: c", "f:3: not valid YAML"),
         ("\tmode: x", "f:2: not valid YAML"),
+        ("bindAddress: ::", "f:3: not valid YAML"),
     ] {
         let wrong = wrong(text);
         assert_eq!(wrong.len(), 1);

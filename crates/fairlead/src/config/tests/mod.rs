@@ -2,6 +2,7 @@
 
 mod accepted;
 mod addresses;
+mod kept;
 mod meant;
 mod precedence;
 mod refused;

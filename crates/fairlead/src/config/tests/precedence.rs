@@ -45,6 +45,31 @@ fn a_file_makes_most_flags_void() {
     assert_eq!(options_name(same), ("node1".to_owned(), 2));
 }
 
+#[test]
+fn flags_about_the_log_count_more_than_the_file() {
+    let file = "logging: {verbosity: 1, format: json}";
+    for (fields, flags, verbosity, json) in [
+        ("", &[][..], 0, false),
+        (file, &[], 1, true),
+        ("", &["-v=4", "--logging-format=json"], 4, true),
+        (file, &["--logging-format=text"], 1, false),
+        (
+            file,
+            &["-v=4", "--logging-format=text", "--masquerade-all"],
+            4,
+            false,
+        ),
+    ] {
+        let options = options(by_file(fields, flags));
+        assert_eq!(
+            (options.verbosity, options.json_log),
+            (verbosity, json),
+            "{fields} {flags:?}"
+        );
+        assert!(!options.settings.masquerade_all);
+    }
+}
+
 fn options_name(configured: Result<Configured, String>) -> (String, i32) {
     let options = options(configured);
     (options.settings.node_name, options.verbosity)

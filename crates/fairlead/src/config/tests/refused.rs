@@ -14,6 +14,14 @@ fn what_kube_proxy_refuses_is_refused_with_its_place() {
             "config.conf:3: bindAddress: \"10.10.12.11:2000\" is not an IP address",
         ),
         (
+            "bindAddress: '[::]'",
+            "config.conf:3: bindAddress: \"[::]\" is not an IP address",
+        ),
+        (
+            "hostnameOverride: ' '",
+            "config.conf:3: hostnameOverride: is empty; give the name of this node's Node object",
+        ),
+        (
             "healthzBindAddress: 0.0.0.0:0",
             "config.conf:3: healthzBindAddress: \"0\" must be a valid port, 1 to 65535",
         ),
