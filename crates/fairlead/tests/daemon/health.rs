@@ -16,6 +16,7 @@ use crate::watch::{ask, await_health, eventually, get, hear};
 tests! {
     a_load_balancer_is_told_of_local_endpoints_in_each_family,
     a_health_check_node_port_follows_its_service,
+    a_health_check_node_port_is_there_without_healthz,
     a_health_check_node_port_in_use_is_reported_and_tried_again,
     healthz_follows_the_node,
     what_cannot_be_read_is_to_be_seen,
@@ -74,6 +75,23 @@ fn a_health_check_node_port_follows_its_service() -> Result<(), Failed> {
     )?;
     folder.delete("Service edge")?;
     await_answer(&lab, &proxy, V4, "", None)?;
+    proxy.end(Signal::SIGTERM)
+}
+
+fn a_health_check_node_port_is_there_without_healthz() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = Folder::new(&[edge("Local"), endpoints(&["10.244.1.5"], &[])])?;
+    let proxy = Proxy::start(&lab, &folder, &["--healthz-bind-address=".to_owned()])?;
+    await_answer(&lab, &proxy, V4, "HTTP/1.1 200 OK", Some(1))?;
+    assert_eq!(get(&lab, "127.0.0.1:10256", "/healthz"), "");
+    folder.apply(&endpoints(&[], &[]))?;
+    await_answer(
+        &lab,
+        &proxy,
+        V4,
+        "HTTP/1.1 503 Service Unavailable",
+        Some(0),
+    )?;
     proxy.end(Signal::SIGTERM)
 }
 

@@ -24,6 +24,7 @@ tests! {
     flows_to_a_service_that_went_while_nobody_ran_are_deleted,
     flows_to_destinations_that_were_given_up_are_deleted,
     flows_to_node_ports_on_localhost_are_deleted,
+    flows_of_pods_and_of_the_node_follow_the_endpoints_here,
     sctp_associations_with_an_endpoint_that_is_gone_are_deleted,
 }
 
@@ -189,6 +190,39 @@ fn flows_to_node_ports_on_localhost_are_deleted() -> Result<(), Failed> {
     folder.apply(&slice("dns", "UDP", 5353, &[other]))?;
     proxy.settle(&mut folder)?;
     client.eventually_meet(other, &proxy)?;
+    proxy.end(Signal::SIGTERM)
+}
+
+/// They begin while the only endpoint is elsewhere, where the policy leads nobody.
+fn flows_of_pods_and_of_the_node_follow_the_endpoints_here() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let asked = "10.96.22.3:53";
+    let spec = json!({
+        "clusterIP": "10.96.22.3", "internalTrafficPolicy": "Local",
+        "ports": [{"protocol": "UDP", "port": 53}],
+    });
+    let here = |pod: &str| {
+        let mut slice = slice("dns", "UDP", 5353, &["10.244.2.5", pod]);
+        slice["endpoints"][1]["nodeName"] = json!("node1");
+        slice
+    };
+    let elsewhere = slice("dns", "UDP", 5353, &["10.244.2.5"]);
+    let mut folder = Folder::new(&[service("dns", &spec), elsewhere])?;
+    let mut proxy = Proxy::start(&lab, &folder, &flags())?;
+    proxy.settle(&mut folder)?;
+    let mut clients = Clients(Vec::new());
+    for from in [Client::Pod, Client::Node] {
+        let place = lab.network().place_of(from);
+        let socket = place.run(|| UdpSocket::bind("0.0.0.0:0"))??;
+        let client = connected(socket, asked)?;
+        assert!(heard(&client).is_err(), "{from} meets a pod elsewhere");
+        clients.0.push((client, asked.to_owned()));
+    }
+    for pod in ["10.244.1.150", "10.244.1.151"] {
+        folder.apply(&here(pod))?;
+        proxy.settle(&mut folder)?;
+        clients.eventually_meet(&format!("{pod} 5353"), &proxy)?;
+    }
     proxy.end(Signal::SIGTERM)
 }
 

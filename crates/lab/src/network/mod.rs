@@ -79,7 +79,8 @@ impl Network {
         self.node.name()
     }
 
-    pub(crate) fn place_of(&self, client: Client) -> &Netns {
+    /// The namespace of a client.
+    pub fn place_of(&self, client: Client) -> &Netns {
         match client {
             Client::Pod => self.client_pod.netns(),
             Client::Node => self.node(),
