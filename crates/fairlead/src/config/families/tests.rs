@@ -44,10 +44,16 @@ fn networks_for_node_ports_are_of_the_families_that_there_are() {
         config.node_port_addresses = Some(words(&["192.0.2.0/24"]));
         "10.0.0.0/8,fd00::/48".clone_into(&mut config.cluster_cidr);
     };
-    let judgement = judged(one_of_two, Family::V4, true, &[]);
-    let expected = "the cluster appears to be dual-stack but nodePortAddresses has only IPv4 networks: node ports \
-                    answer on all local IPv6 addresses";
-    assert_eq!(judgement.warnings, [expected]);
+    let by_pods: Change = |config| config.node_port_addresses = Some(words(&["192.0.2.0/24"]));
+    for (change, pod_cidrs) in [
+        (one_of_two, &[][..]),
+        (by_pods, &["10.0.1.0/24", "fd00:0:0:1::/64"]),
+    ] {
+        let judgement = judged(change, Family::V4, true, pod_cidrs);
+        let expected = "the cluster appears to be dual-stack but nodePortAddresses has only IPv4 networks: node \
+                        ports answer on all local IPv6 addresses";
+        assert_eq!(judgement.warnings, [expected]);
+    }
     let none_of_primary: Change =
         |config| config.node_port_addresses = Some(words(&["2001:db8::/64"]));
     let judgement = judged(none_of_primary, Family::V4, false, &[]);
@@ -81,7 +87,7 @@ impl Found {
 #[test]
 fn what_is_of_another_family_alone_is_told_and_may_be_fatal() {
     use Found::{Error, Nothing, Warning};
-    let rows: [WrongRow; 14] = [
+    let rows: [WrongRow; 16] = [
         (|_| (), &[], Nothing, Nothing),
         (
             |c| "10.0.0.0/8".clone_into(&mut c.cluster_cidr),
@@ -151,6 +157,18 @@ fn what_is_of_another_family_alone_is_told_and_may_be_fatal() {
             |c| "[::1]:10249".clone_into(&mut c.metrics_bind_address),
             &[],
             Warning,
+            Nothing,
+        ),
+        (
+            |c| "[::1]:10256".clone_into(&mut c.healthz_bind_address),
+            &[],
+            Warning,
+            Nothing,
+        ),
+        (
+            |c| c.ipvs.exclude_cidrs = Some(words(&["10.0.0.0/8"])),
+            &[],
+            Nothing,
             Nothing,
         ),
         (

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fairlead_core::settings::{DetectLocal, NodePortAddresses};
 
-use super::{by_file, by_flags, options};
+use super::{by_file, by_flags, options, wrong};
 use crate::app::SourceOptions;
 
 #[test]
@@ -61,6 +61,24 @@ fn periods_are_those_of_the_mode() {
         by_file(both, &["--iptables-sync-period=50s"]),
         (seconds(2), seconds(40))
     );
+}
+
+/// No period is the usual one in a file; a flag means what it says.
+#[test]
+fn a_period_of_nothing_is_for_files_alone() {
+    let fields = "configSyncPeriod: 0s\nnftables: {syncPeriod: 0s, minSyncPeriod: 0s}";
+    let options = options(by_file(fields, &[]));
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        (options.min_sync_period, options.sync_period),
+        (seconds(1), seconds(30))
+    );
+    for flag in ["config-sync-period", "iptables-sync-period", "sync-period"] {
+        assert_eq!(
+            wrong(by_flags(&[&format!("--{flag}=0"), "--min-sync-period=0"])),
+            [format!("--{flag}: 0s must be greater than 0")]
+        );
+    }
 }
 
 #[test]

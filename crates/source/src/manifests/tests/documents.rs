@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fairlead_core::address::Protocol;
-use fairlead_core::api::{AddressType, Change, SessionAffinity};
+use fairlead_core::api::{AddressType, Change, Node, SessionAffinity};
 
 use super::{Desk, service};
 
@@ -134,6 +134,40 @@ status: {addresses: [{type: InternalIP, address: 192.0.2.10}, {type: Hostname, a
     assert_eq!(node.pod_cidrs, ["10.244.1.0/24"]);
     // The rest is compared as a whole: what is printed here is what a reviewer reads.
     insta::assert_snapshot!(format!("{service:#?}\n{slice:#?}\n{node:#?}"));
+}
+
+/// So a change of any other label is none, and touches no rule.
+#[test]
+fn of_a_nodes_labels_the_zone_alone_counts() {
+    let zone = |labels: &str| {
+        let text =
+            format!("apiVersion: v1\nkind: Node\nmetadata: {{name: n1, labels: {{{labels}}}}}\n");
+        let said = Desk::new().take_bytes("f.yaml", text.as_bytes(), true, 0);
+        let [Change::Node(node)] = &said[..] else {
+            panic!("{said:?}");
+        };
+        let others = Node {
+            zone: None,
+            ..node.clone()
+        };
+        (node.zone.clone(), others)
+    };
+    let (none, bare) = zone("");
+    assert_eq!(none, None);
+    for (labels, expected) in [
+        ("topology.kubernetes.io/zone: z1", Some("z1")),
+        ("topology.kubernetes.io/region: z2", None),
+        ("failure-domain.beta.kubernetes.io/zone: z2", None),
+        ("kubernetes.io/arch: amd64, kubernetes.io/os: linux", None),
+        (
+            "topology.kubernetes.io/zone: z1, node.kubernetes.io/instance-type: large",
+            Some("z1"),
+        ),
+    ] {
+        let (zone, others) = zone(labels);
+        assert_eq!(zone.as_deref(), expected, "{labels}");
+        assert_eq!(others, bare, "{labels}");
+    }
 }
 
 #[test]
