@@ -1,6 +1,9 @@
-//! Services with many endpoints.
+//! Services with many endpoints, and requests of many packets.
 
+use std::io::{self, Read};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use fairlead_core::address::Protocol;
@@ -17,6 +20,7 @@ use crate::watch::within;
 tests! {
     sixty_endpoints_all_get_their_share,
     ten_thousand_endpoints_in_one_slice,
+    large_requests_arrive_as_a_whole,
 }
 
 fn sixty_endpoints_all_get_their_share() -> Result<(), Failed> {
@@ -103,4 +107,85 @@ fn spreads(lab: &Lab, proxy: &Proxy<'_>) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{} and {}\n{}", many.outcome(), one.outcome(), proxy.log()).into())
+}
+
+/// A pod on the node, in each family.
+const PODS: [&str; 2] = ["10.244.1.130", "fd00:10:244:1:8000::1"];
+
+fn large_requests_arrive_as_a_whole() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = Folder::new(&in_both_families())?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    for (bulk, datagrams, pod) in [
+        ("10.96.24.5:80", "10.96.24.6:80", PODS[0]),
+        ("192.0.2.10:30245", "192.0.2.10:30245", PODS[0]),
+        ("[fd00:10:96::24:5]:80", "[fd00:10:96::24:6]:80", PODS[1]),
+        ("[2001:db8:2::10]:30245", "[2001:db8:2::10]:30245", PODS[1]),
+    ] {
+        let arrived = upload(&lab, bulk.parse()?);
+        let answer = datagram(&lab, datagrams.parse()?);
+        let is_well = matches!(&arrived, Ok(BULK))
+            && matches!(&answer, Ok(who) if who.starts_with(&format!("{pod} 8080 ")));
+        if !is_well {
+            return Err(proxy.failed(&format!(
+                "{bulk}: {arrived:?} bytes; {datagrams}: {answer:?}"
+            )));
+        }
+    }
+    proxy.end(Signal::SIGTERM)
+}
+
+/// A Service of TCP and one of UDP, with one of the pods in each family.
+fn in_both_families() -> Vec<Value> {
+    let mut objects = Vec::new();
+    for (name, protocol, port, ip) in [("bulk", "TCP", 7777, 5), ("datagram", "UDP", 8080, 6)] {
+        let (four, six) = (format!("10.96.24.{ip}"), format!("fd00:10:96::24:{ip}"));
+        objects.push(service(name, &json!({
+            "type": "NodePort", "clusterIP": four, "clusterIPs": [four, six], "ipFamilies": ["IPv4", "IPv6"],
+            "ports": [{"protocol": protocol, "port": 80, "nodePort": 30_245}],
+        })));
+        for (family, pod) in ["IPv4", "IPv6"].iter().zip(PODS) {
+            let mut slice = slice(name, protocol, port, &[pod]);
+            slice["metadata"]["name"] = json!(format!("{name}-{}", family.to_lowercase()));
+            slice["addressType"] = json!(family);
+            objects.push(slice);
+        }
+    }
+    objects
+}
+
+/// More than the buffers of a connection hold, in bytes.
+const BULK: u64 = 8 << 20;
+
+/// Sends it from outside to the pod on the node that listens on 7777; what arrived there.
+fn upload(lab: &Lab, to: SocketAddr) -> Result<u64, Failed> {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 7777));
+    let pods = lab.network().local_pods();
+    let listener = pods.run(|| TcpListener::bind(any))??;
+    let mut stream = (lab.network().world())
+        .run(|| TcpStream::connect_timeout(&to, Duration::from_secs(2)))??;
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        io::copy(&mut stream, &mut io::sink())
+    });
+    io::copy(&mut io::repeat(b'.').take(BULK), &mut stream)?;
+    stream.shutdown(Shutdown::Write)?;
+    // The pod closes when it has all.
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(server.join().map_err(|_| "the pod panicked")??)
+}
+
+/// Sends a datagram of several fragments from outside; what the pod answers.
+fn datagram(lab: &Lab, to: SocketAddr) -> Result<String, Failed> {
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = lab.network().world().run(|| UdpSocket::bind(any))??;
+    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    socket.connect(to)?;
+    socket.send(&[b'.'; 4000])?;
+    let mut answer = [0; 200];
+    let length = socket.recv(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
