@@ -102,7 +102,7 @@ fn kernel_protocol(protocol: Protocol) -> conntrack::Protocol {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use fairlead_kernel::conntrack::{FakeConntrack, Tuple};
 
@@ -210,6 +210,48 @@ mod tests {
                 .all()
                 .iter()
                 .all(|flow| flow.original != gone.original || flow.protocol != gone.protocol)
+        );
+    }
+
+    #[test]
+    fn each_family_is_swept_alone() {
+        let mut table = table();
+        let six = |last| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+        let asked = Destination::Address(six(10), Protocol::Udp, 53);
+        let mut suspects = served_by_one(0..SERVICES, &[Protocol::Udp]);
+        let serving = Target {
+            address: six(1),
+            port: 5353,
+        };
+        suspects.insert([asked], vec![serving]);
+        for last in [1, 2] {
+            let template = flow(conntrack::Protocol::Udp, last, service(0), pod(1));
+            let flow = conntrack::Flow {
+                original: Tuple {
+                    src: six(99),
+                    dst: six(10),
+                    ..template.original
+                },
+                reply: Tuple {
+                    src: six(last),
+                    dst: six(99),
+                    ..template.reply
+                },
+                ..template
+            };
+            assert!(table.insert(flow).is_some());
+        }
+        let before = table.all().len();
+        let reach = NodePortReach::default();
+        let swept = sweep(&mut table, Family::V6, &suspects, &reach).unwrap();
+        assert_eq!((swept.deleted, table.all().len()), (1, before - 1));
+        let left = table
+            .all()
+            .iter()
+            .filter(|flow| flow.original.dst == six(10));
+        assert_eq!(
+            left.map(|flow| flow.reply.src).collect::<Vec<_>>(),
+            [six(1)]
         );
     }
 

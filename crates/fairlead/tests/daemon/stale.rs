@@ -193,37 +193,66 @@ fn flows_to_node_ports_on_localhost_are_deleted() -> Result<(), Failed> {
     proxy.end(Signal::SIGTERM)
 }
 
-/// They begin while the only endpoint is elsewhere, where the policy leads nobody.
+/// They begin while the only endpoints are elsewhere, where the policy leads nobody.
 fn flows_of_pods_and_of_the_node_follow_the_endpoints_here() -> Result<(), Failed> {
+    const FAMILIES: [[&str; 5]; 2] = [
+        [
+            "IPv4",
+            "0.0.0.0:0",
+            "10.96.22.3:53",
+            "10.244.2.5",
+            "10.244.1.",
+        ],
+        [
+            "IPv6",
+            "[::]:0",
+            "[fd00:10:96::3]:53",
+            "fd00:10:244:2::5",
+            "fd00:10:244:1:8000::",
+        ],
+    ];
     let lab = Lab::new()?;
-    let asked = "10.96.22.3:53";
     let spec = json!({
-        "clusterIP": "10.96.22.3", "internalTrafficPolicy": "Local",
+        "clusterIP": "10.96.22.3", "clusterIPs": ["10.96.22.3", "fd00:10:96::3"],
+        "ipFamilies": ["IPv4", "IPv6"], "internalTrafficPolicy": "Local",
         "ports": [{"protocol": "UDP", "port": 53}],
     });
-    let here = |pod: &str| {
-        let mut slice = slice("dns", "UDP", 5353, &["10.244.2.5", pod]);
-        slice["endpoints"][1]["nodeName"] = json!("node1");
-        slice
-    };
-    let elsewhere = slice("dns", "UDP", 5353, &["10.244.2.5"]);
-    let mut folder = Folder::new(&[service("dns", &spec), elsewhere])?;
+    let mut folder = Folder::new(&[service("dns", &spec)])?;
+    for [family, _, _, elsewhere, _] in FAMILIES {
+        folder.apply(&slice_of(family, &[elsewhere]))?;
+    }
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
-    let mut clients = Clients(Vec::new());
-    for from in [Client::Pod, Client::Node] {
-        let place = lab.network().place_of(from);
-        let socket = place.run(|| UdpSocket::bind("0.0.0.0:0"))??;
-        let client = connected(socket, asked)?;
-        assert!(heard(&client).is_err(), "{from} meets a pod elsewhere");
-        clients.0.push((client, asked.to_owned()));
+    let mut clients = FAMILIES.map(|_| Clients(Vec::new()));
+    for ([_, any, asked, ..], clients) in FAMILIES.iter().zip(&mut clients) {
+        for from in [Client::Pod, Client::Node] {
+            let place = lab.network().place_of(from);
+            let client = connected(place.run(|| UdpSocket::bind(any))??, asked)?;
+            assert!(heard(&client).is_err(), "{from} meets a pod elsewhere");
+            clients.0.push((client, (*asked).to_owned()));
+        }
     }
-    for pod in ["10.244.1.150", "10.244.1.151"] {
-        folder.apply(&here(pod))?;
+    for number in [150, 151] {
+        let pods = FAMILIES.map(|[.., pods]| format!("{pods}{number}"));
+        for ([family, _, _, elsewhere, _], pod) in FAMILIES.iter().zip(&pods) {
+            let mut slice = slice_of(family, &[elsewhere, pod]);
+            slice["endpoints"][1]["nodeName"] = json!("node1");
+            folder.apply(&slice)?;
+        }
         proxy.settle(&mut folder)?;
-        clients.eventually_meet(&format!("{pod} 5353"), &proxy)?;
+        for (clients, pod) in clients.iter().zip(&pods) {
+            clients.eventually_meet(&format!("{pod} 5353"), &proxy)?;
+        }
     }
     proxy.end(Signal::SIGTERM)
+}
+
+/// One of two slices of the Service `dns`.
+fn slice_of(family: &str, addresses: &[&str]) -> serde_json::Value {
+    let mut slice = slice("dns", "UDP", 5353, addresses);
+    slice["metadata"]["name"] = json!(format!("dns-{}", family.to_lowercase()));
+    slice["addressType"] = json!(family);
+    slice
 }
 
 /// The node is told of them: not every kernel that tests run on has SCTP.

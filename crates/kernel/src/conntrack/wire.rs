@@ -62,16 +62,15 @@ pub(super) fn write_dump(body: &mut Builder, family: Family) {
 
 /// Asks for those of a query only, which kernels before 5.8 do not understand: some refuse, some
 /// tell all.
+///
+/// An IPv6 address is left out: the kernel tells the flows of all others instead
+/// (`ctnetlink_filter_match_tuple` takes an `ipv6_addr_cmp` of zero for a difference).
 pub(super) fn write_filter(body: &mut Builder, query: &Query) {
     let mut flags = FILTER_BY_PROTOCOL;
     body.nest(CTA_TUPLE_ORIG, |tuple| {
-        if let Some(address) = query.address {
+        if let (Some(address), Family::V4) = (query.address, query.family) {
             flags |= FILTER_BY_ADDRESS;
-            let kind = match query.family {
-                Family::V4 => CTA_IP_V4_DST,
-                Family::V6 => CTA_IP_V6_DST,
-            };
-            tuple.nest(CTA_TUPLE_IP, |ip| ip.ip(kind, address));
+            tuple.nest(CTA_TUPLE_IP, |ip| ip.ip(CTA_IP_V4_DST, address));
         }
         tuple.nest(CTA_TUPLE_PROTO, |proto| {
             proto.u8(CTA_PROTO_NUM, query.protocol as u8);
