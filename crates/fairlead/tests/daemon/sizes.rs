@@ -1,7 +1,8 @@
-//! Services with many endpoints, and requests of many packets.
+//! Services with many endpoints or clients, and requests of many packets.
 
+use std::fs;
 use std::io::{self, Read};
-use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -11,15 +12,17 @@ use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::objects::{service, slice};
 use crate::rig::{Folder, Proxy};
 use crate::tests;
-use crate::watch::within;
+use crate::watch::{on_node, within};
 
 tests! {
     sixty_endpoints_all_get_their_share,
     ten_thousand_endpoints_in_one_slice,
+    clients_that_cannot_be_remembered_are_served,
     large_requests_arrive_as_a_whole,
 }
 
@@ -107,6 +110,48 @@ fn spreads(lab: &Lab, proxy: &Proxy<'_>) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{} and {}\n{}", many.outcome(), one.outcome(), proxy.log()).into())
+}
+
+/// As many clients as the map of clients has room for.
+const REMEMBERED: u32 = 131_072;
+
+fn clients_that_cannot_be_remembered_are_served() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let spec =
+        json!({"clusterIP": "10.96.24.4", "sessionAffinity": "ClientIP", "ports": [{"port": 80}]});
+    let mut folder = Folder::new(&[
+        service("sticky", &spec),
+        slice("sticky", "TCP", 8080, &["10.244.2.5", "10.244.2.6"]),
+    ])?;
+    let mut proxy = Proxy::start(&lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    let meets = |endpoints: usize, what: &str| {
+        let series = lab.ask(Client::Pod, Protocol::Tcp, "10.96.24.4:80".parse()?, 40)?;
+        match series.by_endpoint.len() == endpoints && series.errors.is_empty() {
+            true => Ok(()),
+            false => Err(proxy.failed(&format!("{what}: {}", series.outcome()))),
+        }
+    };
+    let file = NamedTempFile::new()?;
+    fs::write(file.path(), others())?;
+    let mut nft = Command::new("nft");
+    lab.run_on_node(nft.arg("-f").arg(file.path()))?;
+    meets(2, "with no room left")?;
+    on_node(&lab, "nft flush map ip fairlead affinity")?;
+    meets(1, "with room again")?;
+    proxy.end(Signal::SIGTERM)
+}
+
+/// For nft(8): so many other clients, from 172.16.0.0 on (RFC 1918), are remembered.
+fn others() -> String {
+    let clients = (0..REMEMBERED).map(|n| Ipv4Addr::from(0xac10_0000 + n));
+    let elements: Vec<String> = clients
+        .map(|client| format!("{client} . 10.96.24.4 . tcp . 80 : 10.244.2.5"))
+        .collect();
+    format!(
+        "add element ip fairlead affinity {{ {} }}",
+        elements.join(", ")
+    )
 }
 
 /// A pod on the node, in each family.
