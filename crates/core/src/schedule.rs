@@ -3,9 +3,9 @@
 //! A change on a quiet node is programmed at once. After a sync there is a pause, in which changes
 //! are collected, so that a rollout costs a few syncs and not thousands: a share of time goes to
 //! syncs, and the minimum interval is the longest that this pause gets. The first sync, which fills
-//! the tables, has none. A sync that failed is tried
-//! again soon, then less and less often, at the latest after the retry interval. Without any
-//! change everything is compared with the kernel once in the maximum interval.
+//! the tables, has none. A sync that failed is tried again soon, then less and less often, at the
+//! latest after the retry interval, or soon after something changes. Without any change everything
+//! is compared with the kernel once in the maximum interval.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ pub struct Schedule {
     intervals: Intervals,
     /// When the oldest request was made that no sync has answered.
     requested: Option<Instant>,
+    /// Whether anything was asked for since the last sync began.
+    news: bool,
     began: Option<Instant>,
     ended: Option<Ended>,
     /// Whether the tables were filled once.
@@ -63,6 +65,7 @@ impl Schedule {
         Schedule {
             intervals,
             requested: None,
+            news: false,
             began: None,
             ended: None,
             filled: false,
@@ -78,6 +81,7 @@ impl Schedule {
     /// Something changed.
     pub fn request(&mut self, now: Instant) {
         self.requested.get_or_insert(now);
+        self.news = true;
     }
 
     /// When the next sync is due, and why; `None` before anything was asked for.
@@ -96,6 +100,7 @@ impl Schedule {
     /// A sync begins: it answers all requests so far. Returns when the oldest was made.
     pub fn begin(&mut self, now: Instant) -> Option<Instant> {
         self.began = Some(now);
+        self.news = false;
         self.requested.take()
     }
 
@@ -130,9 +135,16 @@ impl Schedule {
     fn pause(&self, took: Duration) -> Duration {
         match self.failures {
             0 => took.saturating_mul(PAUSE).min(self.intervals.min),
-            failures => FIRST_RETRY
-                .saturating_mul(1 << (failures - 1).min(16))
-                .min(self.intervals.retry),
+            failures => {
+                let pause = FIRST_RETRY
+                    .saturating_mul(1 << (failures - 1).min(16))
+                    .min(self.intervals.retry);
+                match self.news {
+                    // What changed may be what it failed of.
+                    true => pause.min(self.intervals.min.max(FIRST_RETRY)),
+                    false => pause,
+                }
+            }
         }
     }
 }
@@ -239,6 +251,22 @@ mod tests {
         assert_eq!(seconds, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
         sync(&mut schedule, start, MS);
         assert_eq!(schedule.waiting_since(), None);
+    }
+
+    #[test]
+    fn a_change_is_tried_soon_however_often_syncs_failed() {
+        let (mut schedule, start) = running();
+        schedule.request(start);
+        for _ in 0..9 {
+            let requested = schedule.begin(start);
+            schedule.failed(requested, start);
+        }
+        assert_eq!(schedule.due(), Some(asked(start + 30 * SECOND)));
+        schedule.request(start + 5 * SECOND);
+        assert_eq!(schedule.due(), Some(asked(start + SECOND)));
+        assert_eq!(schedule.begin(start + 5 * SECOND), Some(start));
+        schedule.failed(Some(start), start + 5 * SECOND);
+        assert_eq!(schedule.due(), Some(asked(start + 35 * SECOND)));
     }
 
     #[test]
