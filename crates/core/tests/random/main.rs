@@ -72,6 +72,27 @@ proptest! {
     }
 
     #[test]
+    fn of_what_is_gone_nothing_is_left(history in vec(change(), 1..40)) {
+        let mut model = model(history.clone());
+        for left in objects_left(&history) {
+            let (kind, name) = match left {
+                Change::Service(service) => (Kind::Service, service.name),
+                Change::EndpointSlice(slice) => (Kind::EndpointSlice, slice.name),
+                Change::ServiceCidr(cidr) => (Kind::ServiceCidr, ObjectName::cluster(&cidr.name)),
+                Change::Node(_) | Change::Deleted(..) | Change::Synced(_) => continue,
+            };
+            model.apply(Change::Deleted(kind, name));
+        }
+        model.take_dirty();
+        model.settle();
+        // Names of Services and slices, what they claimed, and names of ranges.
+        let all = format!("{model:?}");
+        for trace in ["\"ns\"", "\"other\"", "Address(", "NodePort(", "\"one\"", "\"two\""] {
+            prop_assert!(!all.contains(trace), "{} in {}", trace, all);
+        }
+    }
+
+    #[test]
     fn a_destination_has_one_owner_and_the_others_know_it(history in vec(change(), 1..40)) {
         let model = model(history);
         let routes: Vec<_> = all_routes(&model).into_values().flatten().collect();
