@@ -9,7 +9,7 @@ use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::objects::{service, slice};
 use crate::rig::{Folder, Proxy};
@@ -19,12 +19,14 @@ tests! {
     no_connection_is_lost_while_endpoints_come_and_go,
 }
 
-/// Where clients connect to, and which: with and without affinity.
-const ASKED: [(Client, &str); 4] = [
+/// Where clients connect to, and which: with and without affinity, and where the endpoints of this
+/// node alone are met.
+const ASKED: [(Client, &str); 5] = [
     (Client::Pod, "10.96.26.1:80"),
     (Client::Node, "192.0.2.10:30261"),
     (Client::Pod, "10.96.26.2:80"),
     (Client::Outside, "192.0.2.10:30262"),
+    (Client::Outside, "192.0.2.10:30263"),
 ];
 
 /// So often the endpoints change.
@@ -32,7 +34,11 @@ const CHANGES: usize = 60;
 
 fn no_connection_is_lost_while_endpoints_come_and_go() -> Result<(), Failed> {
     let lab = Lab::new()?;
+    let mut local = spec("10.96.26.3", 30263, "None");
+    local["externalTrafficPolicy"] = json!("Local");
     let mut folder = Folder::new(&[
+        service("local", &local),
+        on_this_node(&["10.244.1.129"]),
         service("any", &spec("10.96.26.1", 30261, "None")),
         slice("any", "TCP", 8080, &["10.244.2.1"]),
         service("sticky", &spec("10.96.26.2", 30262, "ClientIP")),
@@ -59,21 +65,36 @@ fn no_connection_is_lost_while_endpoints_come_and_go() -> Result<(), Failed> {
     proxy.end(Signal::SIGTERM)
 }
 
-/// Gives both Services other endpoints again and again, from one to ten of them.
+/// Gives the Services other endpoints again and again, from one to ten of them.
 fn change(folder: &mut Folder) -> Result<(), Failed> {
     for n in 0..CHANGES {
         // A walk through all counts that never comes to rest: 7 has no divisor in common with 10.
         let (first, count) = (n % 13, 1 + (n * 7) % 10);
-        let addresses: Vec<String> = (first..first + count)
-            .map(|host| format!("10.244.2.{}", host + 1))
-            .collect();
-        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let [here, elsewhere] = [("10.244.1", 129), ("10.244.2", 1)].map(|(network, lowest)| {
+            let hosts = first + lowest..first + lowest + count;
+            let addresses = hosts.map(|host| format!("{network}.{host}"));
+            addresses.collect::<Vec<_>>()
+        });
         for name in ["any", "sticky"] {
-            folder.apply(&slice(name, "TCP", 8080, &addresses))?;
+            folder.apply(&slice(name, "TCP", 8080, &texts(&elsewhere)))?;
         }
+        folder.apply(&on_this_node(&texts(&here)))?;
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+fn texts(addresses: &[String]) -> Vec<&str> {
+    addresses.iter().map(String::as_str).collect()
+}
+
+/// The slice of the Service `local`.
+fn on_this_node(addresses: &[&str]) -> Value {
+    let mut slice = slice("local", "TCP", 8080, addresses);
+    for endpoint in slice["endpoints"].as_array_mut().into_iter().flatten() {
+        endpoint["nodeName"] = json!("node1");
+    }
+    slice
 }
 
 /// Connects until it is over. Returns how often, and what went wrong.
@@ -91,7 +112,7 @@ fn ask_until(
     Ok((asked, lost))
 }
 
-fn spec(cluster_ip: &str, node_port: u16, affinity: &str) -> serde_json::Value {
+fn spec(cluster_ip: &str, node_port: u16, affinity: &str) -> Value {
     json!({
         "type": "NodePort", "clusterIP": cluster_ip, "sessionAffinity": affinity,
         "ports": [{"port": 80, "nodePort": node_port}],
