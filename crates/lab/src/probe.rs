@@ -18,6 +18,11 @@ use crate::outcome::{Failure, Outcome, Source};
 /// made with as much: what has not answered by then counts as dropped.
 const PATIENCE: Duration = Duration::from_millis(350);
 
+/// The same for SCTP, which few hosts have: it is asked in an emulated machine, whose processor may
+/// have to wait for the host's. It leaves time to send a chunk again (RTO.Initial, RFC 9260: 1 s;
+/// Linux: 3 s).
+const SCTP_PATIENCE: Duration = Duration::from_secs(8);
+
 /// After so many failures and no answer a series is over: the others would fail too.
 const ENOUGH_FAILURES: usize = 4;
 
@@ -132,8 +137,12 @@ fn exchange(
         }
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
-    socket.connect_timeout(&to.into(), PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let patience = match protocol {
+        Protocol::Sctp => SCTP_PATIENCE,
+        Protocol::Tcp | Protocol::Udp => PATIENCE,
+    };
+    socket.connect_timeout(&to.into(), patience)?;
+    socket.set_read_timeout(Some(patience))?;
     if protocol == Protocol::Udp {
         socket.send(b"who are you?")?;
     }
