@@ -28,7 +28,7 @@ const CHANGES: usize = 10_000;
 const WARM: usize = 2_000;
 
 /// Between two changes, so that they are many syncs and not one.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// So many of all requests and of all lines of watches go wrong. A watch that broke off is away
 /// for a second or more, and each time for longer: with many more failures most changes would be
@@ -71,7 +71,12 @@ fn happens(seed: u64) -> Result<(), Failed> {
     rest(&cluster, &proxy, &mut world)?;
     let kept = kept(&cluster)?;
     let log = proxy.log();
-    assert!(log.contains("cannot be reached"), "nothing failed: {log}");
+    // Whether it asked at just the moment when the server was away is left to chance.
+    let failures = ["broke off", "cannot be reached"];
+    assert!(
+        failures.iter().any(|failure| log.contains(failure)),
+        "nothing failed: {log}"
+    );
     assert!(
         kept.len() > 500,
         "there is next to nothing to compare: {kept:#?}"

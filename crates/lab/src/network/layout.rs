@@ -177,8 +177,10 @@ fn net(text: &str) -> Result<IpNet, AddressError> {
 }
 
 /// Addresses are good at once, replies may take another way than requests, and no ICMP error is
-/// held back: what a rule refuses shall be seen to be refused.
-const EVERYWHERE: [(&str, &str); 8] = [
+/// held back: what a rule refuses shall be seen to be refused. Nobody remembers a closed connection
+/// (TIME-WAIT, RFC 9293): masquerading draws source ports by chance, and a pod that was met from
+/// the same one shortly before would not answer.
+const EVERYWHERE: [(&str, &str); 9] = [
     ("net/ipv6/conf/all/accept_dad", "0"),
     ("net/ipv6/conf/default/accept_dad", "0"),
     ("net/ipv4/conf/all/rp_filter", "0"),
@@ -187,6 +189,7 @@ const EVERYWHERE: [(&str, &str); 8] = [
     ("net/ipv4/icmp_msgs_per_sec", "100000"),
     ("net/ipv4/icmp_msgs_burst", "10000"),
     ("net/ipv6/icmp/ratelimit", "0"),
+    ("net/ipv4/tcp_max_tw_buckets", "0"),
 ];
 
 /// What makes a node of a host.
