@@ -54,17 +54,12 @@ impl ServiceHealth {
         if self.wanting.is_empty() && update.services.is_empty() {
             return;
         }
-        update.addresses = self
-            .families
-            .iter()
-            .map(|family| {
-                let setting = &model.settings().node_port_addresses;
-                (
-                    *family,
-                    services::addresses(*family, &setting.scope(*family, model.node(), host)),
-                )
-            })
-            .collect();
+        let setting = &model.settings().node_port_addresses;
+        let addresses = |family: &Family| {
+            let scope = setting.scope(*family, model.node(), host);
+            (*family, services::addresses(*family, &scope, host))
+        };
+        update.addresses = self.families.iter().map(addresses).collect();
         if self.updates.send(update).is_err() {
             error!("the servers are gone; load balancers cannot ask for Services");
         }

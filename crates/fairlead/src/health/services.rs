@@ -33,8 +33,13 @@ pub(crate) struct Wanted {
 /// The addresses to listen on, by family.
 pub(crate) type Addresses = BTreeMap<Family, BTreeSet<IpAddr>>;
 
-/// Where health check node ports are to be asked: where node ports answer.
-pub(crate) fn addresses(family: Family, scope: &NodePortScope) -> BTreeSet<IpAddr> {
+/// Where health check node ports are to be asked: where node ports answer, of the addresses that
+/// this host has. A cloud may translate the Node object's to others before they come here.
+pub(crate) fn addresses(
+    family: Family,
+    scope: &NodePortScope,
+    host: &[IpAddr],
+) -> BTreeSet<IpAddr> {
     if scope.all {
         return [match family {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -43,7 +48,8 @@ pub(crate) fn addresses(family: Family, scope: &NodePortScope) -> BTreeSet<IpAdd
         .into();
     }
     let localhost = scope.localhost.then_some(IpAddr::from(Ipv4Addr::LOCALHOST));
-    let listed = scope.addresses.iter().copied().chain(localhost);
+    let ours = scope.addresses.iter().filter(|ip| host.contains(ip));
+    let listed = ours.copied().chain(localhost);
     // A link-local address means nothing without an interface, and nobody outside asks there.
     listed.filter(|ip| !is_link_local(*ip)).collect()
 }

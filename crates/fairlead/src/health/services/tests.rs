@@ -25,7 +25,7 @@ fn everywhere() -> Addresses {
         ..NodePortScope::default()
     };
     Family::BOTH
-        .map(|family| (family, addresses(family, &all)))
+        .map(|family| (family, addresses(family, &all, &[])))
         .into()
 }
 
@@ -171,15 +171,20 @@ fn servers_follow_the_addresses_of_their_family() {
 
 #[test]
 fn listens_where_node_ports_answer() {
+    let ips = |texts: &[&str]| -> Vec<IpAddr> {
+        let parsed = texts.iter().map(|ip| ip.parse().expect("an address"));
+        parsed.collect()
+    };
+    let host = ips(&["192.0.2.1", "fe80::1", "2001:db8::1", "198.51.100.1"]);
     let scope = NodePortScope {
         all: false,
-        addresses: ["192.0.2.1", "fe80::1", "2001:db8::1"]
-            .map(|ip| ip.parse().expect("an address"))
-            .into(),
+        addresses: ips(&["192.0.2.1", "203.0.113.1", "fe80::1", "2001:db8::1"])
+            .into_iter()
+            .collect(),
         localhost: true,
     };
-    let listed = addresses(Family::V6, &scope);
+    let listed = addresses(Family::V6, &scope, &host);
     let texts: Vec<String> = listed.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["127.0.0.1", "192.0.2.1", "2001:db8::1"]);
-    assert!(addresses(Family::V6, &NodePortScope::default()).is_empty());
+    assert!(addresses(Family::V6, &NodePortScope::default(), &host).is_empty());
 }
