@@ -72,10 +72,10 @@ impl Events {
         self.record(occasion, failure.to_string(), Regarding::Node);
     }
 
-    /// The health check node port of a Service cannot be had.
-    pub(super) fn cannot_check(&self, failure: &ServiceHealthFailure) {
+    /// The health check node port of a Service cannot be had on this node.
+    pub(super) fn cannot_check(&self, node: &str, failure: &ServiceHealthFailure) {
         let service = Regarding::Service(failure.service.clone());
-        self.record(NO_SERVICE_HEALTH, failure.to_string(), service);
+        self.record(NO_SERVICE_HEALTH, note(node, failure), service);
     }
 
     fn record(&self, occasion: Occasion, note: String, regarding: Regarding) {
@@ -95,5 +95,30 @@ impl Events {
         if !recorder.record(event) {
             warn!("too many events at once; {reason} was not recorded");
         }
+    }
+}
+
+/// The Service is the same on all nodes, so the event says which of them it is about.
+fn note(node: &str, failure: &ServiceHealthFailure) -> String {
+    format!("node {node} {failure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlead_core::api::ObjectName;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_cannot_be_had_is_told_in_kube_proxys_words() {
+        let failure = ServiceHealthFailure {
+            service: ObjectName::new("shop", "edge"),
+            port: 30_999,
+            error: "address in use".to_owned(),
+        };
+        assert_eq!(
+            note("node-1", &failure),
+            "node node-1 failed to start healthcheck \"shop/edge\" on port 30999: address in use"
+        );
     }
 }

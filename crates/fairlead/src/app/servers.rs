@@ -58,6 +58,7 @@ pub(super) fn start(
         true => Alarm::new().map(|(alarm, alarms)| (Some(alarm), Some(alarms)))?,
         false => (None, None),
     };
+    let node = options.settings.node_name.clone();
     let servers = Servers {
         healthz: options.healthz,
         metrics: options.metrics,
@@ -65,7 +66,7 @@ pub(super) fn start(
         health: health.clone(),
         on_probe: on_probe(metrics),
         pages: pages(options, configuration.clone(), started, metrics),
-        on_service_failure: Box::new(move |failure| events.cannot_check(&failure)),
+        on_service_failure: Box::new(move |failure| events.cannot_check(&node, &failure)),
         services: updates,
     };
     let (ready, signals_taken) = channel();
