@@ -1,11 +1,12 @@
 //! The thread of the servers and the signals, and what the loop has of it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use serde_json::Value;
-use tracing::error;
+use tokio::runtime::{self, Runtime};
 
 use fairlead_core::address::Family;
 
@@ -69,10 +70,11 @@ pub(super) fn start(
         on_service_failure: Box::new(move |failure| events.cannot_check(&node, &failure)),
         services: updates,
     };
+    let runtime = runtime()?;
     let (ready, signals_taken) = channel();
     thread::Builder::new()
         .name("http".to_owned())
-        .spawn(move || serve(servers, ready))?;
+        .spawn(move || serve(&runtime, servers, ready))?;
     // Nothing is ever sent: it returns when the other end is gone.
     let _ = signals_taken.recv();
     Ok(Seen {
@@ -83,19 +85,20 @@ pub(super) fn start(
     })
 }
 
-/// Serves until the process ends. `ready` is dropped when signals are taken.
-fn serve(servers: Servers, ready: Sender<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// What the servers run on.
+fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread()
         .enable_all()
         // One reads /metrics; who else asks meanwhile waits.
         .max_blocking_threads(1)
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(async {
-            tokio::join!(signals::exit_when_told(ready), servers.serve());
-        }),
-        Err(error) => error!("no server, and no signal is taken: {error}"),
-    }
+        .build()
+}
+
+/// Serves until the process ends. `ready` is dropped when signals are taken.
+fn serve(runtime: &Runtime, servers: Servers, ready: Sender<()>) {
+    runtime.block_on(async {
+        tokio::join!(signals::exit_when_told(ready), servers.serve());
+    });
 }
 
 fn on_probe(metrics: &Arc<Metrics>) -> OnProbe {
