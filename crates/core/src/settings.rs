@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use crate::address::Family;
 use crate::model::NodeView;
 
-/// Settings of a proxy. They hold for the life of the process.
+/// Settings of a proxy. Most may change while it runs: see [`Model::set_settings`].
+///
+/// [`Model::set_settings`]: crate::model::Model::set_settings
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The name of this node: endpoints with this `nodeName` are local.

@@ -8,7 +8,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::address::Family;
@@ -83,8 +82,6 @@ pub enum Notice {
         /// What stands for its addresses.
         ips: Vec<IpAddr>,
     },
-    /// No network of the pods has the node's primary family.
-    ClusterCidr(Family),
 }
 
 impl fmt::Display for Notice {
@@ -104,11 +101,6 @@ impl fmt::Display for Notice {
                     ips.join(" and ")
                 )
             }
-            Notice::ClusterCidr(family) => write!(
-                f,
-                "--cluster-cidr has no {family} network, but that is the node's primary family: \
-                 its pods' {family} traffic is not told from other traffic"
-            ),
         }
     }
 }
@@ -128,23 +120,6 @@ pub enum StartError {
          needs; does the controller manager run with --allocate-node-cidrs?"
     )]
     NoPodCidrs(String),
-    /// The pods' networks are needed, but are of the other family than the node.
-    #[error(
-        "the podCIDRs of node {node:?} have no {family} network, but that is the node's primary \
-         family, and --detect-local-mode=NodeCIDR needs it"
-    )]
-    PodCidrs {
-        /// The node's name.
-        node: String,
-        /// Its primary family.
-        family: Family,
-    },
-    /// The only family served is one that local pods cannot be told in.
-    #[error(
-        "--cluster-cidr has no {0} network, but nothing else is served here, and \
-         --detect-local-mode=ClusterCIDR needs it"
-    )]
-    ClusterCidr(Family),
     /// The node's own family is not served.
     #[error(
         "the node's first address is of {0}, which this kernel does not offer; is it switched off \
@@ -184,42 +159,21 @@ impl StartGate {
         }
     }
 
-    /// What is wrong with the node's addresses and networks, once they are known.
+    /// What is wrong with the node's addresses, once they are known.
     fn check(&self, model: &Model) -> Result<Vec<Notice>, StartError> {
-        let (node, settings) = (model.node(), model.settings());
-        let primary = node.primary_family();
-        let has = |nets: &[IpNet]| nets.iter().any(|net| Family::of_net(*net) == primary);
+        let primary = model.node().primary_family();
         if !self.families.contains(&primary) {
             return Err(StartError::Family(primary));
         }
-        let mut notices = Vec::new();
-        match &settings.detect_local {
-            DetectLocal::NodeCidr if !node.pod_cidrs.is_empty() && !has(&node.pod_cidrs) => {
-                return Err(StartError::PodCidrs {
-                    node: settings.node_name.clone(),
-                    family: primary,
-                });
-            }
-            DetectLocal::ClusterCidr(nets) if !nets.is_empty() && !has(nets) => {
-                if self.families.len() == 1 {
-                    return Err(StartError::ClusterCidr(primary));
-                }
-                notices.push(Notice::ClusterCidr(primary));
-            }
-            _ => {}
+        if !self.waits_for_node || has_addresses(model) {
+            return Ok(Vec::new());
         }
-        if self.waits_for_node && !has_addresses(model) {
-            notices.push(Notice::NoAddresses {
-                node: settings.node_name.clone(),
-                known: model.node_is_known(),
-                ips: self
-                    .families
-                    .iter()
-                    .map(|family| stand_in(model, *family))
-                    .collect(),
-            });
-        }
-        Ok(notices)
+        let families = self.families.iter();
+        Ok(vec![Notice::NoAddresses {
+            node: model.settings().node_name.clone(),
+            known: model.node_is_known(),
+            ips: families.map(|family| stand_in(model, *family)).collect(),
+        }])
     }
 }
 

@@ -195,50 +195,6 @@ fn the_nodes_own_family_has_to_be_served() {
     }
 }
 
-#[test]
-fn pod_networks_of_the_nodes_own_family_are_needed() {
-    let wrong = StartError::PodCidrs {
-        node: HERE.into(),
-        family: V4,
-    };
-    for (pod_cidrs, error) in [
-        (&["10.1.0.0/24"][..], None),
-        (&["fd01::/64", "10.1.0.0/24"], None),
-        (&["fd01::/64"], Some(wrong)),
-    ] {
-        for families in [&[V4][..], &Family::BOTH] {
-            let mut start = Start::new(DetectLocal::NodeCidr, families).told(synced(&Kind::ALL));
-            start.tell([with_pods(&["192.0.2.10"], pod_cidrs)]);
-            let expected = error.clone().map_or(Gate::Go(vec![]), Gate::GiveUp);
-            assert_eq!(start.at(0), expected, "{pod_cidrs:?}");
-        }
-    }
-}
-
-#[test]
-fn a_cluster_network_of_the_other_family_is_an_error_only_where_no_other_is_served() {
-    let rows: [(&[&str], bool); 4] = [
-        (&["10.1.0.0/16"], true),
-        (&["10.1.0.0/16", "fd01::/48"], true),
-        (&["fd01::/48", "10.1.0.0/16"], true),
-        (&["fd01::/48"], false),
-    ];
-    for (nets, fits) in rows {
-        let nets = nets.iter().map(|net| net.parse().unwrap()).collect();
-        let detect = DetectLocal::ClusterCidr(nets);
-        for families in [&[V4][..], &Family::BOTH] {
-            let mut start = Start::new(detect.clone(), families).told(synced(&Kind::ALL));
-            start.tell([Change::Node(node(&["192.0.2.10"]))]);
-            let expected = match (fits, families.len()) {
-                (true, _) => Gate::Go(vec![]),
-                (false, 1) => Gate::GiveUp(StartError::ClusterCidr(V4)),
-                (false, _) => Gate::Go(vec![Notice::ClusterCidr(V4)]),
-            };
-            assert_eq!(start.at(0), expected, "{detect:?} {families:?}");
-        }
-    }
-}
-
 /// Files say at once all that they have to say.
 #[test]
 fn manifests_without_a_node_are_not_waited_for() {

@@ -129,13 +129,13 @@ impl Model {
         self.node_life.as_ref().map_or(&[], |life| &life.taints)
     }
 
-    /// The settings the model was made with.
+    /// The settings in effect.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// Settings that are different now. The parts that objects were read with stay as they were:
-    /// the node's name and its address.
+    /// the node's name and its address, and whether external IPs are served.
     pub fn set_settings(&mut self, settings: Settings) {
         let settings = Settings {
             node_name: self.settings.node_name.clone(),

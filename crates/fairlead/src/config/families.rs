@@ -7,6 +7,10 @@ use fairlead_core::address::{Family, parse_ip, parse_net};
 use super::address::socket;
 use super::v1alpha1::KubeProxyConfiguration;
 
+/// At the start they are waited for; while the proxy runs the mode can become another.
+const NO_POD_CIDRS: &str = "detectLocalMode is NodeCIDR but the Node has no spec.podCIDRs: no traffic is taken for that \
+                            of local pods until it has";
+
 /// What is known of the node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NodeFamilies<'a> {
@@ -31,6 +35,9 @@ pub(crate) struct Judgement {
 pub(crate) fn judge(config: &KubeProxyConfiguration, node: &NodeFamilies<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     node_ports(config, node, &mut judgement.warnings);
+    if config.detect_local_mode == "NodeCIDR" && node.pod_cidrs.is_empty() {
+        judgement.add(false, NO_POD_CIDRS.to_owned());
+    }
     wrong_family(config, node, &mut judgement);
     judgement
 }

@@ -118,7 +118,7 @@ fn what_is_of_another_family_alone_is_told_and_may_be_fatal() {
                 "fd00::/48".clone_into(&mut c.cluster_cidr);
                 "NodeCIDR".clone_into(&mut c.detect_local_mode);
             },
-            &[],
+            &["10.0.0.0/24"],
             Warning,
             Warning,
         ),
@@ -181,6 +181,19 @@ fn what_is_of_another_family_alone_is_told_and_may_be_fatal() {
     for (index, (change, pods, alone, dual)) in rows.into_iter().enumerate() {
         let found = [false, true].map(|both| Found::of(&judged(change, Family::V4, both, pods)));
         assert_eq!(found, [alone, dual], "row {index}");
+    }
+}
+
+#[test]
+fn networks_of_local_pods_that_are_not_there_are_missed() {
+    for both in [false, true] {
+        let judgement = judged(
+            |c| "NodeCIDR".clone_into(&mut c.detect_local_mode),
+            Family::V4,
+            both,
+            &[],
+        );
+        assert_eq!(Found::of(&judgement), Found::Warning, "{judgement:?}");
     }
 }
 
