@@ -33,8 +33,8 @@ pub struct StartGate {
 /// Whether to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
-    /// Now. The operator should hear the notices.
-    Go(Vec<Notice>),
+    /// Now. The operator should hear if the node's addresses are not known.
+    Go(Option<NoAddresses>),
     /// Not yet.
     Wait {
         /// What is missing.
@@ -70,38 +70,32 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What the operator should know of a start that is not as it should be.
+/// A start that is not as it should be: nobody told this node's addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// Nobody told this node's addresses, so it is taken for `ips`.
-    NoAddresses {
-        /// The node's name.
-        node: String,
-        /// Whether there is a Node object at all.
-        known: bool,
-        /// What stands for its addresses.
-        ips: Vec<IpAddr>,
-    },
+pub struct NoAddresses {
+    /// The node's name.
+    pub node: String,
+    /// Whether there is a Node object at all.
+    pub known: bool,
+    /// What stands for its addresses.
+    pub ips: Vec<IpAddr>,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for NoAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Notice::NoAddresses { node, known, ips } => {
-                let ips: Vec<String> = ips.iter().map(ToString::to_string).collect();
-                let what = if *known {
-                    "has no InternalIP and no ExternalIP"
-                } else {
-                    "does not exist, or cannot be read"
-                };
-                write!(
-                    f,
-                    "the Node object {node} {what}; going on with {}. Its addresses count as soon \
-                     as they are there",
-                    ips.join(" and ")
-                )
-            }
-        }
+        let ips: Vec<String> = self.ips.iter().map(ToString::to_string).collect();
+        let what = if self.known {
+            "has no InternalIP and no ExternalIP"
+        } else {
+            "does not exist, or cannot be read"
+        };
+        write!(
+            f,
+            "the Node object {} {what}; going on with {}. Its addresses count as soon as they are \
+             there",
+            self.node,
+            ips.join(" and ")
+        )
     }
 }
 
@@ -154,26 +148,26 @@ impl StartGate {
             return wait(Missing::Objects, None);
         }
         match self.check(model) {
-            Ok(notices) => Gate::Go(notices),
+            Ok(notice) => Gate::Go(notice),
             Err(error) => Gate::GiveUp(error),
         }
     }
 
     /// What is wrong with the node's addresses, once they are known.
-    fn check(&self, model: &Model) -> Result<Vec<Notice>, StartError> {
+    fn check(&self, model: &Model) -> Result<Option<NoAddresses>, StartError> {
         let primary = model.node().primary_family();
         if !self.families.contains(&primary) {
             return Err(StartError::Family(primary));
         }
         if !self.waits_for_node || has_addresses(model) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let families = self.families.iter();
-        Ok(vec![Notice::NoAddresses {
+        Ok(Some(NoAddresses {
             node: model.settings().node_name.clone(),
             known: model.node_is_known(),
             ips: families.map(|family| stand_in(model, *family)).collect(),
-        }])
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use fairlead_core::address::Family::{self, V4, V6};
 use fairlead_core::api::NodeAddressKind::{ExternalIp, Other};
 use fairlead_core::api::{Change, Kind, Node};
 use fairlead_core::settings::{DetectLocal, Settings};
-use fairlead_core::start::{Gate, Missing, Notice, StartError, StartGate};
+use fairlead_core::start::{Gate, Missing, NoAddresses, StartError, StartGate};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,7 +81,7 @@ fn a_node_with_an_address_begins_when_the_objects_are_told() {
     start.tell(synced(&[Kind::Service]));
     start.waits(1001, Missing::Objects, None);
     start.tell(synced(&[Kind::EndpointSlice]));
-    assert_eq!(start.at(1001), Gate::Go(vec![]));
+    assert_eq!(start.at(1001), Gate::Go(None));
 }
 
 #[test]
@@ -97,13 +97,13 @@ fn a_node_without_address_is_waited_for_half_a_minute_from_the_first_word() {
         start.waits(100, Missing::Addresses, Some(130));
         start.waits(129, Missing::Addresses, Some(130));
         let ips = ["127.0.0.1", "::1"].map(|ip| ip.parse().unwrap()).to_vec();
-        let notice = Notice::NoAddresses {
+        let notice = NoAddresses {
             node: HERE.into(),
             known,
             ips,
         };
         assert!(notice.to_string().contains("127.0.0.1 and ::1"), "{notice}");
-        assert_eq!(start.at(130), Gate::Go(vec![notice]));
+        assert_eq!(start.at(130), Gate::Go(Some(notice)));
     }
 }
 
@@ -116,7 +116,7 @@ fn an_address_that_comes_late_ends_the_wait() {
         ..node(&[])
     };
     start.tell([Change::Node(outside)]);
-    assert_eq!(start.at(7), Gate::Go(vec![]));
+    assert_eq!(start.at(7), Gate::Go(None));
 }
 
 /// The Node may have an address of the other family.
@@ -130,13 +130,10 @@ fn a_node_is_waited_for_though_its_address_is_given() {
     });
     start.tell(synced(&Kind::ALL));
     start.waits(0, Missing::Addresses, Some(30));
-    let Gate::Go(notices) = start.at(30) else {
-        panic!("it goes on without")
+    let Gate::Go(Some(notice)) = start.at(30) else {
+        panic!("it goes on without, and says so")
     };
-    assert!(
-        notices[0].to_string().contains("192.0.2.7 and ::1"),
-        "{notices:?}"
-    );
+    assert!(notice.to_string().contains("192.0.2.7 and ::1"), "{notice}");
 }
 
 #[test]
@@ -151,7 +148,7 @@ fn pod_networks_are_waited_for_where_they_are_needed() {
     assert_eq!(start.at(330), Gate::GiveUp(error));
     start.tell([with_pods(&["192.0.2.10"], &["10.1.0.0/24"])]);
     let verdict = late.verdict(&start.cluster.0, start.began + 329 * SECOND);
-    assert_eq!(verdict, Gate::Go(vec![]));
+    assert_eq!(verdict, Gate::Go(None));
 }
 
 #[test]
@@ -159,13 +156,10 @@ fn pod_networks_without_an_address_will_do() {
     let mut start = Start::new(DetectLocal::NodeCidr, &Family::BOTH).told(synced(&Kind::ALL));
     start.tell([with_pods(&[], &["10.1.0.0/24"])]);
     start.waits(0, Missing::Addresses, Some(30));
-    let Gate::Go(notices) = start.at(30) else {
-        panic!("it goes on without")
+    let Gate::Go(Some(notice)) = start.at(30) else {
+        panic!("it goes on without, and says so")
     };
-    assert!(matches!(
-        notices[..],
-        [Notice::NoAddresses { known: true, .. }]
-    ));
+    assert!(notice.known);
 }
 
 #[test]
@@ -188,7 +182,7 @@ fn the_nodes_own_family_has_to_be_served() {
         let mut start = Start::new(DetectLocal::None, families).told(synced(&Kind::ALL));
         start.tell([Change::Node(node(&ips))]);
         let expected = match served {
-            true => Gate::Go(vec![]),
+            true => Gate::Go(None),
             false => Gate::GiveUp(StartError::Family(V6)),
         };
         assert_eq!(start.at(0), expected, "{ips:?}");
@@ -202,5 +196,5 @@ fn manifests_without_a_node_are_not_waited_for() {
     start.gate = StartGate::new(&Family::BOTH, false);
     start.waits(0, Missing::Objects, None);
     start.tell(synced(&Kind::ALL));
-    assert_eq!(start.at(0), Gate::Go(vec![]));
+    assert_eq!(start.at(0), Gate::Go(None));
 }

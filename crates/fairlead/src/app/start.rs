@@ -31,8 +31,10 @@ impl Start {
     /// Whether enough is known now.
     pub(super) fn may_begin(&mut self, model: &Model, now: Instant) -> Result<bool, StartError> {
         match self.gate.verdict(model, now) {
-            Gate::Go(notices) => {
-                notices.iter().for_each(|notice| warn!("{notice}"));
+            Gate::Go(notice) => {
+                if let Some(notice) = notice {
+                    warn!("{notice}");
+                }
                 let services = model.services().count();
                 info!("heard of {services} Services; beginning");
                 Ok(true)
