@@ -90,6 +90,20 @@ pub enum Change {
     Synced(Kind),
 }
 
+impl Change {
+    /// The object that it is about; `None` if it is about a kind as a whole.
+    pub fn object(&self) -> Option<(Kind, ObjectName)> {
+        Some(match self {
+            Change::Service(service) => (Kind::Service, service.name.clone()),
+            Change::EndpointSlice(slice) => (Kind::EndpointSlice, slice.name.clone()),
+            Change::Node(node) => (Kind::Node, ObjectName::cluster(&node.name)),
+            Change::ServiceCidr(cidr) => (Kind::ServiceCidr, ObjectName::cluster(&cidr.name)),
+            Change::Deleted(kind, name) => (*kind, name.clone()),
+            Change::Synced(_) => return None,
+        })
+    }
+}
+
 /// A Node: what a proxy needs of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Node {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Model;
 use crate::address::{ByFamily, Family};
-use crate::api::{Change, Kind, ObjectName};
+use crate::api::{Kind, ObjectName};
 
 /// How much a model holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,16 +62,4 @@ impl Model {
     pub fn census(&self) -> &Census {
         &self.census
     }
-}
-
-/// The object that a change is about.
-pub(super) fn object(change: &Change) -> Option<(Kind, ObjectName)> {
-    Some(match change {
-        Change::Service(service) => (Kind::Service, service.name.clone()),
-        Change::EndpointSlice(slice) => (Kind::EndpointSlice, slice.name.clone()),
-        Change::Node(node) => (Kind::Node, ObjectName::cluster(&node.name)),
-        Change::ServiceCidr(cidr) => (Kind::ServiceCidr, ObjectName::cluster(&cidr.name)),
-        Change::Deleted(kind, name) => (*kind, name.clone()),
-        Change::Synced(_) => return None,
-    })
 }

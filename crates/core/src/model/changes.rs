@@ -2,14 +2,14 @@
 
 use super::endpoints::{self, Slice};
 use super::node::{self, NodeLife};
-use super::{Model, Problem, census, service_port};
+use super::{Model, Problem, service_port};
 use crate::address::{Family, parse_net};
 use crate::api::{self, Change, Kind, ObjectName};
 
 impl Model {
     /// Takes a change in. Returns what is wrong with the object; the rest of it counts.
     pub fn apply(&mut self, change: Change) -> Vec<Problem> {
-        let object = census::object(&change);
+        let object = change.object();
         let problems = self.take_in(change);
         if let Some(object) = object {
             self.census.problems(object, !problems.is_empty());

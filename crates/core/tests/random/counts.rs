@@ -51,7 +51,7 @@ proptest! {
         let mut model = model([]);
         let (mut slices, mut flawed) = (BTreeMap::new(), BTreeSet::new());
         for change in history {
-            let object = object(&change);
+            let object = change.object().expect("the universe says nothing else");
             match &change {
                 Change::EndpointSlice(slice) => drop(slices.insert(slice.name.clone(), slice.clone())),
                 Change::Deleted(Kind::EndpointSlice, name) => drop(slices.remove(name)),
@@ -168,17 +168,6 @@ impl Naive {
         let mut triggers: Vec<_> = triggers.map(|(_, family, time)| (family, time)).collect();
         triggers.sort_unstable();
         triggers
-    }
-}
-
-fn object(change: &Change) -> (Kind, ObjectName) {
-    match change {
-        Change::Service(service) => (Kind::Service, service.name.clone()),
-        Change::EndpointSlice(slice) => (Kind::EndpointSlice, slice.name.clone()),
-        Change::Node(node) => (Kind::Node, ObjectName::cluster(&node.name)),
-        Change::ServiceCidr(cidr) => (Kind::ServiceCidr, ObjectName::cluster(&cidr.name)),
-        Change::Deleted(kind, name) => (*kind, name.clone()),
-        Change::Synced(_) => unreachable!("the universe does not say it"),
     }
 }
 

@@ -82,14 +82,10 @@ impl Ear {
     pub(crate) fn listen(&mut self) {
         let (told, has) = (&mut self.told, &mut self.has);
         let news = self.cluster.changes(&mut |change| {
-            match &change {
-                Change::Deleted(kind, name) => {
-                    has.remove(&(*kind, name.clone()));
-                }
-                Change::Synced(_) => {}
-                upsert => {
-                    has.insert(identity(upsert), change.clone());
-                }
+            match change.object() {
+                Some(object) if matches!(change, Change::Deleted(..)) => drop(has.remove(&object)),
+                Some(object) => drop(has.insert(object, change.clone())),
+                None => {}
             }
             told.push(change);
         });
@@ -192,17 +188,6 @@ impl std::fmt::Debug for Ear {
             .field("told last", &told)
             .field("news", &self.news)
             .finish_non_exhaustive()
-    }
-}
-
-fn identity(change: &Change) -> (Kind, ObjectName) {
-    match change {
-        Change::Service(service) => (Kind::Service, service.name.clone()),
-        Change::EndpointSlice(slice) => (Kind::EndpointSlice, slice.name.clone()),
-        Change::Node(node) => (Kind::Node, ObjectName::cluster(&node.name)),
-        Change::ServiceCidr(cidr) => (Kind::ServiceCidr, ObjectName::cluster(&cidr.name)),
-        Change::Deleted(kind, name) => (*kind, name.clone()),
-        Change::Synced(kind) => panic!("{kind} synced is about no object"),
     }
 }
 
