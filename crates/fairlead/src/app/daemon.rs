@@ -29,15 +29,13 @@ use super::start::Start;
 use super::sweeper::{self, Sweep};
 use super::sync::{intervals, remove_leftovers};
 use super::told::Told;
-use crate::config::{ConfigWatch, Shown};
+use crate::config::ConfigWatch;
 use crate::http::Alarms;
 use crate::metrics::Metrics;
 
 /// Everything the loop owns. One task owns model and engine; others read what it publishes.
 pub(super) struct Daemon {
     pub(super) source: Source,
-    /// The configuration in effect.
-    pub(super) configuration: Shown,
     /// Its file, if it has one.
     pub(super) config_watch: Option<ConfigWatch>,
     /// The kernel's parameters of connection tracking.
@@ -80,7 +78,6 @@ impl Daemon {
         Ok(Daemon {
             start: Some(Start::new(families, source.is_cluster())),
             source,
-            configuration: seen.configuration.clone(),
             config_watch,
             conntrack,
             families: families.to_vec(),

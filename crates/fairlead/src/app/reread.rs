@@ -18,7 +18,7 @@ impl Daemon {
     pub(super) fn judge_configuration(&self) -> anyhow::Result<()> {
         let node = self.model.node();
         let judgement = judge(
-            &self.configuration.effective(),
+            &self.seen.configuration.effective(),
             &NodeFamilies {
                 primary: node.primary_family(),
                 dual_stack: self.families.len() > 1,
@@ -60,7 +60,7 @@ impl Daemon {
         for (field, value) in &live.needs_restart {
             warn!("{field} is {value} in the configuration file; that needs a restart");
         }
-        let old = self.configuration.effective();
+        let old = self.seen.configuration.effective();
         if old.oom_score_adj != options.config.oom_score_adj {
             oom::adjust(options.oom_score_adj);
         }
@@ -75,7 +75,9 @@ impl Daemon {
         }
         let needs_restart = !live.needs_restart.is_empty();
         self.metrics.config_needs_restart(needs_restart);
-        self.configuration.set(&options.config, live.needs_restart);
+        self.seen
+            .configuration
+            .set(&options.config, live.needs_restart);
         self.model.set_settings(options.settings);
         if self.has_begun()
             && let Err(error) = self.judge_configuration()
