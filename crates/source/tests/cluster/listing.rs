@@ -27,6 +27,16 @@ fn asked(server: &ApiServer) -> Vec<&'static str> {
     requests.iter().map(word).collect()
 }
 
+/// What a server is asked that refuses streaming lists and has four pages.
+const FOUR_PAGES: [&str; 6] = [
+    "stream",
+    "first page",
+    "next page",
+    "next page",
+    "next page",
+    "watch",
+];
+
 fn paged(pages: usize) -> ApiServer {
     let builder = ApiServer::builder().streaming_lists(StreamingLists::Refused);
     builder.page_limit(pages).start().unwrap()
@@ -74,15 +84,7 @@ fn a_server_that_refuses_streaming_lists_is_asked_for_pages() {
     ear.until_equal(&server);
     ear.until_synced();
     assert!(server.wait_for_watch(Resource::Services, PATIENCE));
-    let pages = [
-        "stream",
-        "first page",
-        "next page",
-        "next page",
-        "next page",
-        "watch",
-    ];
-    assert_eq!(asked(&server), pages);
+    assert_eq!(asked(&server), FOUR_PAGES);
     assert_eq!(ear.warnings(), [""; 0]);
     // It is remembered.
     server.forget_requests();
@@ -130,15 +132,7 @@ fn a_page_that_breaks_off_is_asked_for_again_and_not_those_before() {
     ear.until_equal(&server);
     ear.until_synced();
     assert!(server.wait_for_watch(Resource::Services, PATIENCE));
-    let pages = [
-        "stream",
-        "first page",
-        "next page",
-        "next page",
-        "next page",
-        "watch",
-    ];
-    assert_eq!(asked(&server), pages);
+    assert_eq!(asked(&server), FOUR_PAGES);
     assert!(
         ear.news_with("the list of services broke off").is_some(),
         "{ear:?}"
