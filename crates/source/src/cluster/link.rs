@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use kube::Config;
 use kube::client::{Body, Client};
 use tokio::sync::watch;
@@ -101,7 +101,8 @@ impl Link {
         &self.server
     }
 
-    /// Sends a request and waits for the headers of the answer.
+    /// Sends a request and waits for the headers of the answer. Where that is that we are not
+    /// known, the next request is sent with credentials that are read anew.
     pub(super) async fn send(
         &self,
         call: &Call,
@@ -130,7 +131,13 @@ impl Link {
             took: asked.elapsed(),
         });
         match answer {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                if answer.status() == StatusCode::UNAUTHORIZED {
+                    // Tokens and certificates are read again, and plugins run.
+                    self.renew();
+                }
+                Ok(answer)
+            }
             Ok(Err(error)) => Err(self.unreached(&causes::innermost(&error))),
             // Further requests are not to wait for the same connection.
             Err(_) => {

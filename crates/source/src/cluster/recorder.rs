@@ -176,10 +176,7 @@ async fn once(talk: &Talk, call: &Call) -> Outcome {
     let why = format!("{verb} was refused with {code}");
     match code {
         200..=299 => Outcome::Taken,
-        401 => {
-            talk.link.renew();
-            Outcome::Failed(why, None)
-        }
+        401 => Outcome::Failed(why, None),
         403 => Outcome::Refused(format!(
             "may not {verb} events.events.k8s.io; grant create and patch on events, see deploy/"
         )),

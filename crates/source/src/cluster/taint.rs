@@ -126,9 +126,6 @@ async fn exchange(call: &Call, talk: &Talk) -> Result<Answer, String> {
     let patience = talk.patience.answer;
     let answer = talk.link.send(call, patience).await.map_err(|why| why.0)?;
     let code = answer.status().as_u16();
-    if code == 401 {
-        talk.link.renew();
-    }
     let retry_after = retry_after(answer.headers());
     let body = Limited::new(answer.into_body(), LARGEST_NODE).collect();
     match timeout(patience, body).await {

@@ -177,10 +177,6 @@ impl Watcher {
             _ => Vec::new(),
         };
         let status = Status::read(&body);
-        if code == 401 {
-            // Tokens and certificates are read again, and plugins run.
-            self.talk.link.renew();
-        }
         Break {
             end: End::Refused {
                 code,
