@@ -1,5 +1,6 @@
 //! What program this is and how it was told to behave: Kubernetes' metrics of every component.
 
+use fairlead_source::cluster::platform;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
 use super::registrar::Registrar;
@@ -52,7 +53,7 @@ impl ProgramMetrics {
 fn build_info(make: &Registrar<'_>) -> Result<IntGauge> {
     let (major, minor) = KUBERNETES;
     let version = format!("v{major}.{minor}.0+fairlead-{}", env!("CARGO_PKG_VERSION"));
-    let platform = format!("{}/{}", std::env::consts::OS, architecture());
+    let platform = platform();
     let labels = [
         ("build_date", ""),
         ("compiler", "rustc"),
@@ -78,14 +79,4 @@ fn hidden(make: &Registrar<'_>) -> Result<[IntCounter; 2]> {
         make.one_counter("hidden_metrics_total", "Metrics that are hidden")?,
         make.one_counter("disabled_metrics_total", "Metrics that are disabled")?,
     ])
-}
-
-/// The name of the architecture that Kubernetes has for it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "powerpc64" => "ppc64le",
-        other => other,
-    }
 }

@@ -216,7 +216,12 @@ fn build(access: Access) -> Building {
 
 /// Who we say we are, in the form that client-go has.
 fn agent() -> String {
-    // As Go calls them.
+    let version = env!("CARGO_PKG_VERSION");
+    format!("fairlead/{version} ({})", platform())
+}
+
+/// Operating system and architecture as Go calls them: `linux/amd64`.
+pub fn platform() -> String {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "x86" => "386",
@@ -224,8 +229,7 @@ fn agent() -> String {
         "powerpc64" => "ppc64le",
         other => other,
     };
-    let version = env!("CARGO_PKG_VERSION");
-    format!("fairlead/{version} (linux/{architecture})")
+    format!("{}/{architecture}", std::env::consts::OS)
 }
 
 /// Whether one side did not accept the other's certificate.

@@ -50,7 +50,7 @@ use outbox::{Inbox, Outbox};
 use talk::Talk;
 
 pub use access::{Access, ClusterError};
-pub use link::{Answered, OnAnswer};
+pub use link::{Answered, OnAnswer, platform};
 pub use news::{News, Weight};
 pub use patience::{Patience, Pauses};
 pub use recorder::{Event, EventKind, Recorder, Regarding};
