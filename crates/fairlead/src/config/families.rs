@@ -36,7 +36,7 @@ pub(crate) fn judge(config: &KubeProxyConfiguration, node: &NodeFamilies<'_>) ->
     let mut judgement = Judgement::default();
     node_ports(config, node, &mut judgement.warnings);
     if config.detect_local_mode == "NodeCIDR" && node.pod_cidrs.is_empty() {
-        judgement.add(false, NO_POD_CIDRS.to_owned());
+        judgement.warnings.push(NO_POD_CIDRS.to_owned());
     }
     wrong_family(config, node, &mut judgement);
     judgement
@@ -98,21 +98,22 @@ fn wrong_family(
     let mode = config.detect_local_mode.as_str();
     if all_wrong(&families(&cluster_cidrs(config))) {
         let fatal = mode == "ClusterCIDR" && !node.dual_stack;
-        judgement.add(fatal, only("clusterCIDR"));
+        judgement.add(fatal, mode, only("clusterCIDR"));
     }
     let pods: Vec<_> = node.pod_cidrs.iter().copied().map(Family::of_net).collect();
     if all_wrong(&pods) {
-        judgement.add(mode == "NodeCIDR", only("the Node's spec.podCIDRs"));
+        let fatal = mode == "NodeCIDR";
+        judgement.add(fatal, mode, only("the Node's spec.podCIDRs"));
     }
     if family(&config.winkernel.source_vip) == Some(wrong) {
-        judgement.add(false, only("winkernel.sourceVip"));
+        judgement.warnings.push(only("winkernel.sourceVip"));
     }
     if node.dual_stack {
         return;
     }
     let excluded = config.ipvs.exclude_cidrs.as_deref().unwrap_or_default();
     if all_wrong(&families(excluded)) {
-        judgement.add(false, only("ipvs.excludeCIDRs"));
+        judgement.warnings.push(only("ipvs.excludeCIDRs"));
     }
     for (field, address) in [
         ("healthzBindAddress", &config.healthz_bind_address),
@@ -121,15 +122,18 @@ fn wrong_family(
         // On all addresses is right in either family's words.
         let bound = socket(address).map(|socket| socket.ip());
         if bound.is_ok_and(|ip| !ip.is_unspecified() && Family::of(ip) == wrong) {
-            judgement.add(false, only(field));
+            judgement.warnings.push(only(field));
         }
     }
 }
 
 impl Judgement {
-    fn add(&mut self, fatal: bool, message: String) {
+    /// What is fatal is so because of how local traffic is detected.
+    fn add(&mut self, fatal: bool, mode: &str, message: String) {
         if fatal {
-            self.errors.push(message);
+            self.errors.push(format!(
+                "{message}, and detectLocalMode {mode} needs the other family"
+            ));
         } else {
             self.warnings.push(message);
         }

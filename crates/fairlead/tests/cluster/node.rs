@@ -89,8 +89,8 @@ fn networks_of_the_wrong_family_are_the_end() -> Result<(), Failed> {
     let mut proxy = cluster.proxy(&["--detect-local-mode=NodeCIDR"])?;
     hear(
         &proxy,
-        "fairlead: the podCIDRs of node \"node1\" have no IPv4 network, but that is the node's \
-         primary family, and --detect-local-mode=NodeCIDR needs it",
+        "fairlead: the node is IPv4-primary but the Node's spec.podCIDRs has only IPv6 addresses, \
+         and detectLocalMode NodeCIDR needs the other family",
     )?;
     ended(&mut proxy)?;
     assert!(!cluster.is_programmed()?);

@@ -205,6 +205,7 @@ fn a_wrong_family_is_named_with_the_field() {
         false,
         &[],
     );
-    let expected = "the node is IPv6-only but clusterCIDR has only IPv4 addresses";
+    let expected = "the node is IPv6-only but clusterCIDR has only IPv4 addresses, and detectLocalMode ClusterCIDR needs \
+                    the other family";
     assert_eq!(judgement.errors, [expected]);
 }
