@@ -35,13 +35,7 @@ impl Lines {
     ) -> Result<(), Uncut> {
         while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&chunk[..end], &chunk[end + 1..]);
-            if self.partial.is_empty() {
-                each(line);
-            } else {
-                append(&mut self.partial, line)?;
-                each(&self.partial);
-                clear(&mut self.partial);
-            }
+            complete(&mut self.partial, line, &mut each)?;
             chunk = rest;
         }
         append(&mut self.partial, chunk)
@@ -90,14 +84,12 @@ impl Items {
             } else {
                 self.pass(byte)?;
                 if self.inside && self.depth == ITEM && byte == b'}' {
-                    self.hand_over(&chunk[start..=at], &mut each)?;
+                    complete(&mut self.partial, &chunk[start..=at], &mut each)?;
                     continue;
                 }
             }
-            if !self.inside {
-                append(&mut self.frame, &[byte])?;
-            } else if self.depth == ITEM {
-                // The bracket that opens the items.
+            // Inside, that is the bracket that opens the items.
+            if !self.inside || self.depth == ITEM {
                 append(&mut self.frame, &[byte])?;
             }
         }
@@ -140,17 +132,6 @@ impl Items {
         self.depth -= 1;
         self.frame.push(b']');
     }
-
-    fn hand_over(&mut self, end: &[u8], each: &mut impl FnMut(&[u8])) -> Result<(), Uncut> {
-        if self.partial.is_empty() {
-            each(end);
-        } else {
-            append(&mut self.partial, end)?;
-            each(&self.partial);
-            clear(&mut self.partial);
-        }
-        Ok(())
-    }
 }
 
 /// Whether what comes next is the value of `items`.
@@ -159,6 +140,18 @@ fn is_items_key(frame: &[u8]) -> bool {
     let key = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end);
     let before = key.and_then(|key| key.strip_suffix(b"\"items\""));
     before.is_some_and(|before| matches!(before.trim_ascii_end().last(), Some(b'{' | b',')))
+}
+
+/// Hands over a piece, of which all but the end came before.
+fn complete(partial: &mut Vec<u8>, end: &[u8], each: &mut impl FnMut(&[u8])) -> Result<(), Uncut> {
+    if partial.is_empty() {
+        each(end);
+    } else {
+        append(partial, end)?;
+        each(partial);
+        clear(partial);
+    }
+    Ok(())
 }
 
 fn append(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Uncut> {
