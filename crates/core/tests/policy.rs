@@ -338,16 +338,12 @@ fn who_may_use_a_load_balancers_address() {
         (&["0.0.0.0/0"], None),
         (
             &["203.0.113.0/24", "198.51.100.0/25"],
-            Some(&["198.51.100.0/25", "203.0.113.0/24"]),
+            Some(&["203.0.113.0/24", "198.51.100.0/25"]),
         ),
-        // One that lies in another adds nothing; neighbours are one.
+        // They stay as they were given, also where one lies in another.
         (
-            &["203.0.113.0/24", "203.0.113.7/32"],
-            Some(&["203.0.113.0/24"]),
-        ),
-        (
-            &["203.0.113.0/25", "203.0.113.128/25"],
-            Some(&["203.0.113.0/24"]),
+            &["203.0.113.7/32", "203.0.113.0/24"],
+            Some(&["203.0.113.7/32", "203.0.113.0/24"]),
         ),
         // This node may, and its packets to an address can carry that as their source.
         (
@@ -375,4 +371,30 @@ fn who_may_use_a_load_balancers_address() {
             assert_eq!(sources, expected, "{ranges:?}");
         }
     }
+}
+
+#[test]
+fn endpoints_are_counted_whatever_their_condition() {
+    for (here, there, expected) in [
+        ("-", "-", 0),
+        ("ready", "-", 1),
+        ("ready", "unready", 2),
+        ("failing", "dying", 2),
+        ("terminating", "ready", 2),
+    ] {
+        let routes = told(settings(true, false), &everywhere(), here, there).only("web");
+        assert_eq!(routes.endpoints, expected, "here {here}, there {there}");
+    }
+}
+
+#[test]
+fn the_health_check_node_port_is_that_of_an_external_local_service() {
+    let asked = |service: ServiceText| {
+        let service = service.health_check(32000);
+        told(settings(true, false), &service, "ready", "-")
+            .only("web")
+            .health_check_node_port
+    };
+    assert_eq!(asked(everywhere().external_local()), Some(32000));
+    assert_eq!(asked(everywhere()), None);
 }

@@ -2,6 +2,7 @@
 
 use fairlead_core::model::{Destination, DestinationKind};
 use fairlead_core::route::{Pool, Route, Routes, Target, Verdict};
+use ipnet::IpNet;
 
 use super::chains::{DispatchChain, Entry, Range, Sticky};
 use super::layout::Layout;
@@ -46,7 +47,7 @@ fn render_destination(
         service: dispatch.service(),
         outside: dispatch.outside(),
         refused: dispatch.refused(),
-        sources: route.sources.clone(),
+        sources: route.sources.as_ref().map(IpNet::aggregate),
     }
 }
 
@@ -121,6 +122,37 @@ impl Dispatch<'_> {
         match pool {
             Pool::Cluster => self.layout.cluster(),
             Pool::Local => self.layout.local(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlead_core::address::{Family, Protocol};
+    use fairlead_core::route::{RejectReason, Verdicts};
+
+    use super::*;
+
+    #[test]
+    fn sources_are_in_as_few_networks_as_can_say_them() {
+        for (given, expected) in [
+            (
+                &["203.0.113.0/24", "198.51.100.0/25"][..],
+                &["198.51.100.0/25", "203.0.113.0/24"][..],
+            ),
+            (&["203.0.113.7/32", "203.0.113.0/24"], &["203.0.113.0/24"]),
+            (&["203.0.113.128/25", "203.0.113.0/25"], &["203.0.113.0/24"]),
+        ] {
+            let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+            let route = Route {
+                destination: Destination::NodePort(Family::V4, Protocol::Tcp, 30080),
+                kind: DestinationKind::NodePort,
+                verdicts: Verdicts::same(Verdict::Reject(RejectReason::NoEndpoint)),
+                sources: Some(nets(given)),
+            };
+            let state = render_destination(&route, None, &Layout::arrange(&[], &[], &[]));
+            let expected: Vec<IpNet> = nets(expected);
+            assert_eq!(state.sources, Some(expected), "{given:?}");
         }
     }
 }

@@ -44,7 +44,8 @@ pub struct DestinationState {
     pub outside: Option<DispatchChain>,
     /// What becomes of them if there is nowhere to go on.
     pub refused: Option<Refused>,
-    /// Who may use it, if not everybody.
+    /// Who may use it, if not everybody; in as few networks as can say it, sorted, since an
+    /// interval set takes no two that overlap.
     pub sources: Option<Vec<IpNet>>,
 }
 

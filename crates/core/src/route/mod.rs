@@ -45,6 +45,10 @@ pub struct Routes {
     /// The endpoints of either pool that are on this node: a pod that is sent back to itself
     /// must not see its own address as the source.
     pub hairpin: Vec<Target>,
+    /// How many endpoints the port has, whatever their condition.
+    pub endpoints: usize,
+    /// Where a load balancer asks whether this node has endpoints.
+    pub health_check_node_port: Option<u16>,
     /// One route for each destination.
     pub routes: Vec<Route>,
     /// Destinations that another service port has, and which.
@@ -79,6 +83,8 @@ pub fn route(port: &ServicePort, endpoints: &[Endpoint<'_>], context: &Context<'
     Routes {
         name: port.name.clone(),
         affinity_seconds: port.affinity_seconds,
+        endpoints: endpoints.len(),
+        health_check_node_port: port.health_check_node_port,
         routes: destinations(port).into_iter().map(route_to).collect(),
         hairpin: pools.hairpin,
         cluster: pools.cluster,
@@ -161,5 +167,5 @@ fn sources(
     if let (true, Destination::Address(..)) = (node_may, destination) {
         sources.extend(port.load_balancer_ips.iter().map(|ip| IpNet::from(*ip)));
     }
-    Some(IpNet::aggregate(&sources))
+    Some(sources)
 }

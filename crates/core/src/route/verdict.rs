@@ -13,8 +13,8 @@ pub struct Route {
     pub kind: DestinationKind,
     /// What becomes of it, by where it comes from.
     pub verdicts: Verdicts,
-    /// The only sources that may use it (others are dropped before anything else), in as few
-    /// networks as can say it, sorted; `None` when all may.
+    /// The only sources that may use it (others are dropped before anything else), as the
+    /// Service gives them: in its order, and one may lie in another. `None` when all may.
     pub sources: Option<Vec<IpNet>>,
 }
 
