@@ -10,6 +10,7 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use fairlead_backends::engine::{Engine, Synced};
+use fairlead_backends::nftables::Nftables;
 use fairlead_backends::sweep::sweep;
 use fairlead_core::address::Family;
 use fairlead_core::conntrack::NodePortReach;
@@ -64,7 +65,7 @@ pub(crate) fn measure(folder: &Path) -> anyhow::Result<Vec<Look>> {
 struct Node {
     folder: PathBuf,
     model: Model,
-    engine: Engine<NftSocket>,
+    engine: Engine<Nftables, NftSocket>,
 }
 
 impl Node {

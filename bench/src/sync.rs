@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 
 use fairlead_backends::engine::Engine;
+use fairlead_backends::nftables::Nftables;
 use fairlead_core::address::Family;
 use fairlead_core::api::{Change, EndpointSlice, Kind, ObjectName, Service};
 use fairlead_core::model::Model;
@@ -60,7 +61,7 @@ impl Series {
 /// A node whose rules are in place.
 pub(crate) struct Node {
     model: Model,
-    engine: Engine<NftSocket>,
+    engine: Engine<Nftables, NftSocket>,
     host: [IpAddr; 1],
     /// One Service in so many, with its slice.
     sample: Vec<(Service, EndpointSlice)>,
@@ -203,9 +204,9 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
 }
 
 /// An engine that knows nothing yet of what is installed.
-pub(crate) fn engine() -> anyhow::Result<Engine<NftSocket>> {
+pub(crate) fn engine() -> anyhow::Result<Engine<Nftables, NftSocket>> {
     let nft = NftSocket::open().context("cannot talk to nf_tables")?;
-    Ok(Engine::new(nft, &Family::BOTH))
+    Ok(Engine::new(Nftables, nft, &Family::BOTH))
 }
 
 /// The settings of every node here.

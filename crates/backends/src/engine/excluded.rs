@@ -5,10 +5,6 @@ use std::time::{Duration, Instant};
 
 use fairlead_core::api::ObjectName;
 use fairlead_core::report::Excluded;
-use fairlead_kernel::nft::handle::{CommitError, Refusal};
-use fairlead_kernel::nft::ruleset::{Batch, Op};
-
-use crate::nftables::Installed;
 
 /// After how long a Service that was refused is tried again without having changed.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -60,25 +56,4 @@ impl Exclusions {
         };
         self.0.iter().map(told).collect()
     }
-}
-
-/// The Services whose elements the kernel would not add, if it said which.
-pub(super) fn culprits(
-    error: &CommitError,
-    batches: &[Batch],
-    installed: &Installed,
-) -> Vec<(ObjectName, String)> {
-    let CommitError::Refused(refusals) = error else {
-        return Vec::new();
-    };
-    let owner = |refusal: &Refusal| {
-        let batch = batches.get(refusal.batch)?;
-        let Op::AddElements { set, elements } = batch.ops.get(refusal.op)? else {
-            return None;
-        };
-        let element = elements.get(refusal.element?)?;
-        let service = installed.owner(batch.table, set, element)?;
-        Some((service.clone(), refusal.to_string()))
-    };
-    refusals.iter().filter_map(owner).collect()
 }

@@ -4,9 +4,11 @@
 //! kernel first. Nothing is lost by that: the model still has everything.
 
 mod excluded;
+mod mode;
 mod round;
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -17,27 +19,26 @@ use fairlead_core::api::ObjectName;
 use fairlead_core::conntrack::Suspects;
 use fairlead_core::model::Model;
 use fairlead_core::report::Report;
-use fairlead_kernel::nft::handle::{CallError, CommitError, Nft};
-use fairlead_kernel::nft::ruleset::{Batch, Op};
+use fairlead_kernel::error::CallError;
 
-use crate::nftables::{Finding, Installed, table};
 use excluded::Exclusions;
+pub use mode::{Changes, Cost, Kernel, Mode, Plan, Prior};
 use round::Round;
 
-/// How long a chain that nothing refers to is kept. Before Linux 6.2 the kernel lets go of it a
-/// moment after the last element that referred to it.
-const CHAIN_LINGERS: Duration = Duration::from_secs(1);
+/// How long after a plan what was left to do can be done.
+const CHORES_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a sync is tried again without a Service that the kernel refuses.
 const WITHOUT: usize = 8;
 
 /// Keeps the kernel as the model says it should be.
 #[derive(Debug)]
-pub struct Engine<N> {
-    nft: N,
+pub struct Engine<M: Mode, K> {
+    mode: M,
+    kernel: K,
     families: Vec<Family>,
     /// `None`: not known.
-    installed: Option<Installed>,
+    installed: Option<M::Installed>,
     excluded: Exclusions,
     applied_at: Option<Instant>,
     generation: u64,
@@ -60,16 +61,24 @@ pub enum SyncError {
     /// The kernel could not be read.
     #[error("could not read what is installed: {0}")]
     Observe(#[from] CallError),
-    /// The kernel took nothing of it.
+    /// The kernel refused it.
     #[error("could not apply: {0}")]
-    Apply(#[from] CommitError),
+    Apply(Box<dyn Error + Send + Sync>),
 }
 
-impl<N: Nft> Engine<N> {
+impl SyncError {
+    /// The kernel refused it, for this reason.
+    pub fn apply(reason: impl Error + Send + Sync + 'static) -> SyncError {
+        SyncError::Apply(Box::new(reason))
+    }
+}
+
+impl<M: Mode, K: Kernel<M>> Engine<M, K> {
     /// An engine that knows nothing yet of what is installed.
-    pub fn new(nft: N, families: &[Family]) -> Engine<N> {
+    pub fn new(mode: M, kernel: K, families: &[Family]) -> Engine<M, K> {
         Engine {
-            nft,
+            mode,
+            kernel,
             families: families.into(),
             installed: None,
             excluded: Exclusions::default(),
@@ -79,8 +88,8 @@ impl<N: Nft> Engine<N> {
     }
 
     /// The handle to the kernel.
-    pub fn nft(&mut self) -> &mut N {
-        &mut self.nft
+    pub fn kernel(&mut self) -> &mut K {
+        &mut self.kernel
     }
 
     /// Someone may have changed what is installed: the next sync looks.
@@ -95,15 +104,9 @@ impl<N: Nft> Engine<N> {
 
     /// When a sync would have something to do even if nothing changes.
     pub fn wants_sync_at(&self) -> Option<Instant> {
-        let idle = self
-            .installed
-            .as_ref()
-            .is_some_and(Installed::has_idle_chains);
-        let retire = self
-            .applied_at
-            .filter(|_| idle)
-            .map(|at| at + CHAIN_LINGERS);
-        retire.into_iter().chain(self.excluded.due()).min()
+        let waits = self.installed.as_ref().is_some_and(M::has_chores);
+        let chores = self.applied_at.filter(|_| waits).map(|at| at + CHORES_WAIT);
+        chores.into_iter().chain(self.excluded.due()).min()
     }
 
     /// Makes the kernel what the model says. `host` are the addresses this host has now.
@@ -140,22 +143,22 @@ impl<N: Nft> Engine<N> {
         host: &[IpAddr],
         now: Instant,
     ) -> Result<Synced, Failed> {
-        let mut round = Round::new(model, host, &self.families, &self.excluded);
-        let (batches, installed) = match self.installed.take() {
+        let mut round = Round::new(&self.mode, model, host, &self.families, &self.excluded);
+        let (plan, installed) = match self.installed.take() {
             Some(installed) => round.advance(installed, services, self.may_retire(now)),
             None => {
-                let findings = round.observe(&mut self.nft)?;
-                round.rebuild(findings)
+                let found = round.observe(&mut self.kernel)?;
+                round.rebuild(found)
             }
         };
         round
-            .apply(&mut self.nft, &batches)
+            .apply(&mut self.kernel, &plan)
             .map_err(|error| Failed {
-                culprits: excluded::culprits(&error, &batches, &installed),
-                error: error.into(),
+                culprits: M::culprits(&error, &plan, &installed),
+                error: SyncError::apply(error),
             })?;
         let synced = round.finish(self.generation + 1);
-        if !batches.is_empty() {
+        if plan.operations() > 0 {
             self.applied_at = Some(now);
         }
         self.installed = Some(installed);
@@ -163,28 +166,15 @@ impl<N: Nft> Engine<N> {
         Ok(synced)
     }
 
-    /// Removes our tables and all that is in them.
+    /// Removes all that is ours. False if there was nothing.
     pub fn remove(&mut self) -> Result<bool, SyncError> {
         self.installed = None;
-        let mut batches = Vec::new();
-        for family in Family::BOTH {
-            let table = table(family);
-            if self.nft.observe(table)?.is_some() {
-                batches.push(Batch {
-                    table,
-                    ops: vec![Op::DeleteTable],
-                });
-            }
-        }
-        if !batches.is_empty() {
-            self.nft.commit(&batches)?;
-        }
-        Ok(!batches.is_empty())
+        self.kernel.remove()
     }
 
     fn may_retire(&self, now: Instant) -> bool {
         self.applied_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= CHAIN_LINGERS)
+            .is_none_or(|at| now.saturating_duration_since(at) >= CHORES_WAIT)
     }
 }
 
@@ -203,14 +193,16 @@ impl From<CallError> for Failed {
     }
 }
 
-/// The way from empty tables to what the model says.
-pub fn plan_from_nothing(model: &Model, host: &[IpAddr], families: &[Family]) -> Vec<Batch> {
-    let findings = families
-        .iter()
-        .map(|family| (*family, Finding::Nothing))
-        .collect();
+/// The way from `found`, as if it had been found, to what the model says.
+pub fn plan_from<M: Mode>(
+    mode: &M,
+    found: M::Found,
+    model: &Model,
+    host: &[IpAddr],
+    families: &[Family],
+) -> M::Plan {
     let excluded = Exclusions::default();
-    Round::new(model, host, families, &excluded)
-        .rebuild(findings)
+    Round::new(mode, model, host, families, &excluded)
+        .rebuild(found)
         .0
 }

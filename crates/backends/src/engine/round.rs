@@ -1,25 +1,24 @@
 //! One sync: what changed, rendered, planned and applied.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::conntrack::{Suspects, outlives_endpoints};
-use fairlead_core::model::{Destination, Model};
+use fairlead_core::model::Model;
 use fairlead_core::report::{Contested, Report, Stages};
-use fairlead_core::route::{Routes, Target};
+use fairlead_core::route::Routes;
 use fairlead_core::unserved::UnservedPorts;
-use fairlead_kernel::nft::handle::{CallError, CommitError, Nft};
-use fairlead_kernel::nft::ruleset::Batch;
+use fairlead_kernel::error::CallError;
 
-use super::Synced;
 use super::excluded::Exclusions;
-use crate::nftables::{Changes, Finding, Frame, Group, Installed, render, table, understand};
+use super::{Changes, Kernel, Mode, Plan, Prior, Synced};
 
 /// One sync on its way.
-pub(super) struct Round<'a> {
+pub(super) struct Round<'a, M> {
+    mode: &'a M,
     model: &'a Model,
     host: &'a [IpAddr],
     families: &'a [Family],
@@ -27,19 +26,21 @@ pub(super) struct Round<'a> {
     synced: Synced,
 }
 
-impl<'a> Round<'a> {
+impl<'a, M: Mode> Round<'a, M> {
     pub(super) fn new(
+        mode: &'a M,
         model: &'a Model,
         host: &'a [IpAddr],
         families: &'a [Family],
         excluded: &'a Exclusions,
-    ) -> Round<'a> {
+    ) -> Round<'a, M> {
         let synced = Synced {
             report: Report::default(),
             suspects: Suspects::default(),
             services: Vec::new(),
         };
         Round {
+            mode,
             model,
             host,
             families,
@@ -51,104 +52,81 @@ impl<'a> Round<'a> {
     /// The way on from what is known to be installed, for the Services that changed.
     pub(super) fn advance(
         &mut self,
-        installed: Installed,
+        installed: M::Installed,
         services: &BTreeSet<ObjectName>,
         retire: bool,
-    ) -> (Vec<Batch>, Installed) {
+    ) -> (M::Plan, M::Installed) {
         let started = Instant::now();
         for service in services {
-            for destination in installed.destinations(service) {
+            for destination in M::destinations(&installed, service) {
                 self.synced.suspects.insert_former(destination);
             }
         }
-        let groups = self.render(services.iter(), |service, routes, family| {
-            installed
-                .before(service, |port| {
-                    port.name == routes.name && port.family == family
-                })
-                .to_vec()
-        });
+        let prior = || Prior::Installed(&installed);
         let changes = Changes {
+            groups: self.render(services.iter(), prior),
             frames: self.frames(),
-            groups,
             retire,
         };
         self.stage(started, |stages| &mut stages.render);
         let started = Instant::now();
-        let plan = installed.advance(changes);
+        let plan = M::advance(installed, changes);
         self.stage(started, |stages| &mut stages.plan);
         plan
     }
 
     /// The way from what was found to all that the model has.
-    pub(super) fn rebuild(&mut self, findings: Vec<(Family, Finding)>) -> (Vec<Batch>, Installed) {
+    pub(super) fn rebuild(&mut self, found: M::Found) -> (M::Plan, M::Installed) {
         self.synced.report.full = true;
         let started = Instant::now();
-        let mut slots: HashMap<Destination, Vec<Target>> = HashMap::new();
-        let mut findings = findings;
-        for (_, finding) in &mut findings {
-            if let Finding::Usable(found) = finding {
-                slots.extend(std::mem::take(&mut found.slots));
-            }
-        }
         // An earlier process, or a sync that failed, may have served what is not there any more.
-        for destination in slots.keys() {
-            self.synced.suspects.insert_former(*destination);
+        for destination in M::former(&found) {
+            self.synced.suspects.insert_former(destination);
         }
-        let groups = self.render(self.model.services(), |_, routes, _| {
-            let before = routes
-                .routes
-                .iter()
-                .find_map(|route| slots.get(&route.destination));
-            before.cloned().unwrap_or_default()
-        });
         let changes = Changes {
+            groups: self.render(self.model.services(), || Prior::Found(&found)),
             frames: self.frames(),
-            groups,
             retire: false,
         };
         self.stage(started, |stages| &mut stages.render);
         let started = Instant::now();
-        let plan = Installed::rebuild(findings, changes);
+        let plan = M::rebuild(found, changes);
         self.stage(started, |stages| &mut stages.plan);
         plan
     }
 
-    pub(super) fn observe(
-        &mut self,
-        nft: &mut impl Nft,
-    ) -> Result<Vec<(Family, Finding)>, CallError> {
+    pub(super) fn observe(&mut self, kernel: &mut impl Kernel<M>) -> Result<M::Found, CallError> {
         let started = Instant::now();
-        let look =
-            |family: &Family| Ok((*family, understand(*family, nft.observe(table(*family))?)));
-        let findings = self.families.iter().map(look).collect();
+        let found = kernel.observe(self.families);
         self.stage(started, |stages| &mut stages.observe);
-        findings
+        found
     }
 
     pub(super) fn apply(
         &mut self,
-        nft: &mut impl Nft,
-        batches: &[Batch],
-    ) -> Result<(), CommitError> {
-        self.synced.report.operations = batches.iter().map(Batch::operations).sum();
-        if batches.is_empty() {
+        kernel: &mut impl Kernel<M>,
+        plan: &M::Plan,
+    ) -> Result<(), M::Error> {
+        self.synced.report.operations = plan.operations();
+        if plan.operations() == 0 {
             return Ok(());
         }
         let started = Instant::now();
-        let committed = nft.commit(batches)?;
+        let cost = kernel.apply(plan)?;
         self.stage(started, |stages| &mut stages.apply);
-        self.synced.report.messages = committed.messages;
-        self.synced.report.bytes = committed.bytes;
+        self.synced.report.messages = cost.messages;
+        self.synced.report.bytes = cost.bytes;
         Ok(())
     }
 
-    fn render<'s>(
+    fn render<'s, 'p>(
         &mut self,
         services: impl Iterator<Item = &'s ObjectName>,
-        before: impl Fn(&ObjectName, &Routes, Family) -> Vec<Target>,
-    ) -> Vec<(ObjectName, Group)> {
-        let count_traffic = self.model.settings().traffic_counters;
+        prior: impl Fn() -> Prior<'p, M>,
+    ) -> Vec<(ObjectName, Box<[M::Port]>)>
+    where
+        M: 'p,
+    {
         let mut groups = Vec::new();
         for service in services {
             let mut group = Vec::new();
@@ -159,10 +137,10 @@ impl<'a> Round<'a> {
             let mut unserved = UnservedPorts::default();
             for (family, routes) in routes {
                 if self.families.contains(&family) {
-                    let before = before(service, &routes, family);
-                    group.push(render(&routes, family, &before, count_traffic));
                     unserved.count(family, routes.unserved);
                     self.note_contested(&routes);
+                    let settings = self.model.settings();
+                    group.push(self.mode.render(routes, family, settings, prior()));
                 }
             }
             self.note_unserved(service, unserved);
@@ -211,17 +189,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn frames(&self) -> Vec<Frame> {
-        let (settings, node) = (self.model.settings(), self.model.node());
-        let frame = |family: &Family| Frame {
-            family: *family,
-            mark: settings.masquerade_mark,
-            masquerade_all: settings.masquerade_all,
-            detector: settings.detector(*family, node),
-            node_ports: settings.node_port_addresses.scope(*family, node, self.host),
-            service_cidrs: self.model.service_cidrs(*family),
-            count_traffic: settings.traffic_counters,
-        };
+    fn frames(&self) -> Vec<M::Frame> {
+        let frame = |family: &Family| self.mode.frame(*family, self.model, self.host);
         self.families.iter().map(frame).collect()
     }
 

@@ -19,16 +19,7 @@ use super::schema::{self, TABLE_COMMENT};
 use super::state::{Group, PortState};
 
 /// What a sync wants to be different.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// The frame of each family that the table should have.
-    pub frames: Vec<Frame>,
-    /// The groups of the Services that changed; an empty one for a Service that is gone.
-    pub groups: Vec<(ObjectName, Group)>,
-    /// Chains that nothing has used since the last sync may be removed. Kernels before 6.2 let
-    /// go of a chain a moment after the element that referred to it is gone.
-    pub retire: bool,
-}
+pub type Changes = crate::engine::Changes<Frame, PortState>;
 
 /// The kernel objects that are there, by what wants them.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fairlead_backends::engine::{Engine, SyncError};
-use fairlead_backends::nftables::table;
+use fairlead_backends::nftables::{Nftables, table};
 use fairlead_core::address::Family;
 use fairlead_core::api::Change;
 use fairlead_core::model::Model;
@@ -23,7 +23,7 @@ pub(crate) type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
 /// A node: a model, an engine, a fake kernel that may fail, and a clock.
 pub(crate) struct Node {
     pub(crate) model: Model,
-    pub(crate) engine: Engine<Faulty<FakeNft, Faults>>,
+    pub(crate) engine: Engine<Nftables, Faulty<FakeNft, Faults>>,
     now: Instant,
 }
 
@@ -36,7 +36,7 @@ impl Node {
             node_port_addresses: NodePortAddresses::primary(),
             ..Settings::default()
         };
-        let engine = Engine::new(Faulty::new(kernel, faults), &Family::BOTH);
+        let engine = Engine::new(Nftables, Faulty::new(kernel, faults), &Family::BOTH);
         Node {
             model: Model::new(settings),
             engine,
@@ -76,7 +76,7 @@ impl Node {
 
     /// The kernel.
     pub(crate) fn kernel(&mut self) -> &mut FakeNft {
-        self.engine.nft().handle_mut()
+        self.engine.kernel().handle_mut()
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::nftables::Nftables;
 use fairlead_core::address::Family;
 use fairlead_core::api::Change;
 use fairlead_core::model::Model;
@@ -63,7 +64,7 @@ impl Nft for Picky {
 
 struct Node {
     model: Model,
-    engine: Engine<Picky>,
+    engine: Engine<Nftables, Picky>,
     now: Instant,
 }
 
@@ -79,7 +80,7 @@ impl Node {
         };
         Node {
             model: Model::new(settings),
-            engine: Engine::new(picky, &[Family::V4]),
+            engine: Engine::new(Nftables, picky, &[Family::V4]),
             now: Instant::now(),
         }
     }
@@ -107,7 +108,7 @@ impl Node {
     }
 
     fn has(&mut self, text: &str) -> bool {
-        self.engine.nft().kernel.dump().contains(text)
+        self.engine.kernel().kernel.dump().contains(text)
     }
 }
 
@@ -143,7 +144,7 @@ fn it_is_tried_again_after_a_while() {
     let mut node = Node::new(BAD);
     node.serve("bad", "10.96.0.9", "10.1.0.9");
     assert_eq!(node.left_out(), ["ns/bad"]);
-    node.engine.nft().refuses = &[];
+    node.engine.kernel().refuses = &[];
     assert_eq!(node.left_out(), ["ns/bad"]);
     let due = node.engine.wants_sync_at().unwrap();
     node.now = due.max(node.now + Duration::from_secs(31));
@@ -168,7 +169,7 @@ fn a_kernel_that_refuses_everything_is_a_failure() {
         node.serve(&format!("s{n}"), &format!("10.96.0.{n}"), "10.1.0.1");
     }
     assert!(matches!(node.sync(), Err(SyncError::Apply(_))));
-    node.engine.nft().refuses = &[];
+    node.engine.kernel().refuses = &[];
     assert_eq!(node.left_out(), [""; 0]);
     assert!(node.has("10.96.0.30 "));
 }

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
 use fairlead_backends::engine::Engine;
-use fairlead_backends::nftables::table;
+use fairlead_backends::nftables::{Nftables, table};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::schedule::Schedule;
@@ -23,6 +23,7 @@ use fairlead_kernel::sysctl::ProcSys;
 use super::Options;
 use super::host::HostAddresses;
 use super::parameters::Parameters;
+use super::proxier::Proxier;
 use super::servers::Seen;
 use super::source::Source;
 use super::start::Start;
@@ -45,7 +46,9 @@ pub(super) struct Daemon {
     /// Until there is enough known of this node to begin.
     start: Option<Start>,
     pub(super) model: Model,
-    pub(super) engine: Engine<WatchedNft>,
+    pub(super) engine: Box<dyn Proxier>,
+    /// When to ask whether others changed what is ours, where nothing tells.
+    pub(super) look_at: Option<Instant>,
     pub(super) host: HostAddresses,
     /// What node ports on localhost need of the kernel.
     pub(super) localnet: Parameters<ProcSys>,
@@ -82,7 +85,8 @@ impl Daemon {
             conntrack,
             families: families.to_vec(),
             model,
-            engine: Engine::new(nft, families),
+            engine: Box::new(Engine::new(Nftables, nft, families)),
+            look_at: None,
             host: HostAddresses::open()?,
             localnet: Parameters::of_this_host(),
             schedule: Schedule::new(intervals(options.min_sync_period, options.sync_period)),
@@ -163,17 +167,18 @@ impl Daemon {
     fn wait(&mut self) -> anyhow::Result<()> {
         let config = self.config_watch.as_ref().map(ConfigWatch::due);
         let start = self.start.as_ref().and_then(Start::due);
-        let due = [self.due(), self.source.due(), start, config];
+        let due = [self.due(), self.source.due(), start, config, self.look_at];
         let timeout = match due.into_iter().flatten().min() {
             Some(next) => until(next),
             None => PollTimeout::NONE,
         };
-        let nft = self.engine.nft();
-        let always = [self.source.as_fd(), self.host.as_fd(), nft.as_fd()];
+        let always = [self.source.as_fd(), self.host.as_fd()];
+        let touched = self.engine.watch().fd();
         let alarms = self.seen.alarms.as_ref().map(AsFd::as_fd);
         let config = self.config_watch.as_ref().map(AsFd::as_fd);
         let mut readable: Vec<PollFd<'_>> = always
             .into_iter()
+            .chain(touched)
             .chain(alarms)
             .chain(config)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
@@ -195,7 +200,7 @@ impl Daemon {
         self.take_configuration(now);
         let mut changed = self.model.has_changed();
         changed |= self.host.changed();
-        changed |= self.was_touched();
+        changed |= self.was_touched(now);
         if changed && self.has_begun() {
             self.request_sync(now);
         }

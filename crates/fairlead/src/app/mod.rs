@@ -6,6 +6,7 @@ mod host;
 mod oom;
 mod options;
 mod parameters;
+mod proxier;
 mod reread;
 mod servers;
 mod signals;

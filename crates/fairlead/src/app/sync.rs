@@ -125,8 +125,13 @@ impl Daemon {
     }
 
     /// Whether somebody else changed our tables.
-    pub(super) fn was_touched(&mut self) -> bool {
-        match self.engine.nft().touched() {
+    pub(super) fn was_touched(&mut self, now: Instant) -> bool {
+        if self.look_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        let watch = self.engine.watch();
+        self.look_at = watch.period().map(|period| now + period);
+        match watch.touched() {
             Ok(false) => return false,
             Ok(true) => info!("someone else changed our tables; they are mended"),
             Err(error) => {

@@ -4,6 +4,7 @@ use anyhow::{Context, ensure};
 
 use fairlead_backends::engine::Engine;
 use fairlead_backends::leftovers::Removal;
+use fairlead_backends::nftables::Nftables;
 use fairlead_core::address::Family;
 use fairlead_kernel::nft::socket::NftSocket;
 
@@ -18,7 +19,7 @@ const LEFT: &str = "kernel parameters that were set stay as they are: \
 pub(super) fn run() -> anyhow::Result<()> {
     let socket = NftSocket::open()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
-    let ours = Engine::new(socket, &Family::BOTH).remove();
+    let ours = Engine::new(Nftables, socket, &Family::BOTH).remove();
     let Removal { removed, failures } = app::remove_leftovers()?;
     let theirs = failures.into_iter();
     let mut failures: Vec<_> = theirs

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::bail;
 
 use fairlead_backends::engine;
+use fairlead_backends::nftables::{Findings, Nftables};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::settings::Settings;
@@ -41,7 +42,8 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
     // The node may be another than this host: then its addresses are the Node object's.
     let mut host = app::host_addresses().unwrap_or_default();
     host.extend(&model.node().ips);
-    let batches = engine::plan_from_nothing(&model, &host, &Family::BOTH);
+    let nothing = Findings::nothing(&Family::BOTH);
+    let batches = engine::plan_from(&Nftables, nothing, &model, &host, &Family::BOTH);
     match given.flags.other.format.as_str() {
         "text" => {
             let scripts: Vec<_> = batches.iter().map(text::script).collect();

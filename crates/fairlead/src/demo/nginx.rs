@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use fairlead_backends::engine;
-use fairlead_backends::nftables::{Finding, Found, table, understand};
+use fairlead_backends::nftables::{Finding, Findings, Found, Nftables, table, understand};
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, DestinationKind};
@@ -312,6 +312,8 @@ fn observe(lab: &Lab) -> anyhow::Result<Found> {
 /// What makes that table.
 pub(super) fn plan(cluster: &mut Cluster) -> anyhow::Result<Batch> {
     let host = cluster.model.node().ips.clone();
-    let plans = engine::plan_from_nothing(&cluster.model, &host, &[Family::V4]);
+    let families = [Family::V4];
+    let nothing = Findings::nothing(&families);
+    let plans = engine::plan_from(&Nftables, nothing, &cluster.model, &host, &families);
     plans.into_iter().next().context("there is no plan")
 }

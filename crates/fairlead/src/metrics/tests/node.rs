@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use fairlead_backends::engine::Engine;
+use fairlead_backends::nftables::Nftables;
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{
     AddressType, Change, Endpoint, EndpointSlice, ObjectName, Service, ServicePort, ServiceType,
@@ -26,7 +27,7 @@ type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
 pub(super) struct Node {
     pub(super) model: Model,
     pub(super) metrics: Metrics,
-    engine: Engine<Faulty<FakeNft, Faults>>,
+    engine: Engine<Nftables, Faulty<FakeNft, Faults>>,
     failing: Rc<Cell<bool>>,
 }
 
@@ -46,7 +47,7 @@ impl Node {
         Node {
             model: Model::new(settings),
             metrics: Metrics::new(&Family::BOTH).unwrap(),
-            engine: Engine::new(Faulty::new(FakeNft::new(), faults), &Family::BOTH),
+            engine: Engine::new(Nftables, Faulty::new(FakeNft::new(), faults), &Family::BOTH),
             failing,
         }
     }
@@ -82,7 +83,7 @@ impl Node {
 
     /// The kernel.
     pub(super) fn kernel(&mut self) -> &mut FakeNft {
-        self.engine.nft().handle_mut()
+        self.engine.kernel().handle_mut()
     }
 
     /// Has what the kernel has counted by now told, of so many Services at most.

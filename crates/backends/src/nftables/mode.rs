@@ -1,0 +1,181 @@
+//! The mode as the engine sees it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use fairlead_core::address::Family;
+use fairlead_core::api::ObjectName;
+use fairlead_core::model::{Destination, Model};
+use fairlead_core::route::{Routes, Target};
+use fairlead_core::settings::Settings;
+use fairlead_kernel::nft::handle::{CallError, CommitError, Nft, Refusal};
+use fairlead_kernel::nft::ruleset::{Batch, Op};
+
+use super::frame::Frame;
+use super::installed::Installed;
+use super::observe::{Finding, understand};
+use super::schema::table;
+use super::state::PortState;
+use crate::engine::{Changes, Cost, Kernel, Mode, Plan, Prior, SyncError};
+
+/// The nftables mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Nftables;
+
+/// The tables as they were found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    tables: Vec<(Family, Finding)>,
+    /// Endpoints by destination in the order of their slots, of all tables.
+    slots: HashMap<Destination, Vec<Target>>,
+}
+
+impl Findings {
+    /// What was found in each family.
+    pub fn new(mut tables: Vec<(Family, Finding)>) -> Findings {
+        let mut slots = HashMap::new();
+        for (_, finding) in &mut tables {
+            if let Finding::Usable(found) = finding {
+                slots.extend(std::mem::take(&mut found.slots));
+            }
+        }
+        Findings { tables, slots }
+    }
+
+    /// No table in any of the families.
+    pub fn nothing(families: &[Family]) -> Findings {
+        let nothing = |family: &Family| (*family, Finding::Nothing);
+        Findings::new(families.iter().map(nothing).collect())
+    }
+}
+
+impl Mode for Nftables {
+    type Port = PortState;
+    type Frame = Frame;
+    type Found = Findings;
+    type Installed = Installed;
+    type Plan = Vec<Batch>;
+    type Error = CommitError;
+
+    fn frame(&self, family: Family, model: &Model, host: &[IpAddr]) -> Frame {
+        let (settings, node) = (model.settings(), model.node());
+        Frame {
+            family,
+            mark: settings.masquerade_mark,
+            masquerade_all: settings.masquerade_all,
+            detector: settings.detector(family, node),
+            node_ports: settings.node_port_addresses.scope(family, node, host),
+            service_cidrs: model.service_cidrs(family),
+            count_traffic: settings.traffic_counters,
+        }
+    }
+
+    fn render(
+        &self,
+        routes: Routes,
+        family: Family,
+        settings: &Settings,
+        prior: Prior<'_, Nftables>,
+    ) -> PortState {
+        let before = match prior {
+            Prior::Found(found) => {
+                let mut slots = routes
+                    .routes
+                    .iter()
+                    .filter_map(|route| found.slots.get(&route.destination));
+                slots.next().map_or(&[][..], Vec::as_slice)
+            }
+            Prior::Installed(installed) => installed.before(&routes.name.service, |port| {
+                port.name == routes.name && port.family == family
+            }),
+        };
+        super::render(&routes, family, before, settings.traffic_counters)
+    }
+
+    fn rebuild(found: Findings, changes: Changes<Frame, PortState>) -> (Vec<Batch>, Installed) {
+        Installed::rebuild(found.tables, changes)
+    }
+
+    fn advance(
+        installed: Installed,
+        changes: Changes<Frame, PortState>,
+    ) -> (Vec<Batch>, Installed) {
+        installed.advance(changes)
+    }
+
+    fn former(found: &Findings) -> Vec<Destination> {
+        found.slots.keys().copied().collect()
+    }
+
+    fn destinations(installed: &Installed, service: &ObjectName) -> Vec<Destination> {
+        installed.destinations(service).collect()
+    }
+
+    /// Before Linux 6.2 the kernel lets go of a chain a moment after the last element that
+    /// referred to it.
+    fn has_chores(installed: &Installed) -> bool {
+        installed.has_idle_chains()
+    }
+
+    fn culprits(
+        error: &CommitError,
+        batches: &Vec<Batch>,
+        installed: &Installed,
+    ) -> Vec<(ObjectName, String)> {
+        let CommitError::Refused(refusals) = error else {
+            return Vec::new();
+        };
+        let owner = |refusal: &Refusal| {
+            let batch = batches.get(refusal.batch)?;
+            let Op::AddElements { set, elements } = batch.ops.get(refusal.op)? else {
+                return None;
+            };
+            let element = elements.get(refusal.element?)?;
+            let service = installed.owner(batch.table, set, element)?;
+            Some((service.clone(), refusal.to_string()))
+        };
+        refusals.iter().filter_map(owner).collect()
+    }
+}
+
+impl Plan for Vec<Batch> {
+    fn operations(&self) -> usize {
+        self.iter().map(Batch::operations).sum()
+    }
+}
+
+impl<N: Nft> Kernel<Nftables> for N {
+    fn observe(&mut self, families: &[Family]) -> Result<Findings, CallError> {
+        let look = |family: &Family| {
+            let observed = Nft::observe(self, table(*family))?;
+            Ok((*family, understand(*family, observed)))
+        };
+        let tables: Result<_, CallError> = families.iter().map(look).collect();
+        tables.map(Findings::new)
+    }
+
+    fn apply(&mut self, batches: &Vec<Batch>) -> Result<Cost, CommitError> {
+        let committed = self.commit(batches)?;
+        Ok(Cost {
+            messages: committed.messages,
+            bytes: committed.bytes,
+        })
+    }
+
+    fn remove(&mut self) -> Result<bool, SyncError> {
+        let mut batches = Vec::new();
+        for family in Family::BOTH {
+            let table = table(family);
+            if Nft::observe(self, table)?.is_some() {
+                batches.push(Batch {
+                    table,
+                    ops: vec![Op::DeleteTable],
+                });
+            }
+        }
+        if !batches.is_empty() {
+            self.commit(&batches).map_err(SyncError::apply)?;
+        }
+        Ok(!batches.is_empty())
+    }
+}
