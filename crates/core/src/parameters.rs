@@ -123,7 +123,7 @@ pub fn node_ports(addresses: &NodePortAddresses) -> Vec<Parameter> {
     // Lets packets with a loopback address be routed, also to pods.
     let name = "net/ipv4/conf/all/route_localnet";
     let localhost = addresses
-        .localhost
+        .serves_localhost()
         .then(|| exactly(name, 1, "nodePortAddresses"));
     localhost.into_iter().collect()
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::address::Family;
 use crate::api::ObjectName;
 use crate::model::{Destination, ServicePortName};
 use crate::unserved::UnservedPorts;
@@ -28,9 +29,24 @@ pub struct Report {
     pub contested: Vec<Contested>,
     /// Services that the kernel refuses, and that are therefore not served.
     pub excluded: Vec<Excluded>,
+    /// How many rules each table has, where the mode writes one for each address and endpoint.
+    pub rules: Vec<RuleCount>,
     /// The ports without an endpoint on this node that their policy asks for, of each Service
     /// that was looked at; in a full sync of those alone that have some.
     pub unserved: Vec<(ObjectName, UnservedPorts)>,
+}
+
+/// How many rules a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleCount {
+    /// The family of the table.
+    pub family: Family,
+    /// The name of the table.
+    pub table: &'static str,
+    /// How many of its rules are ours.
+    pub total: usize,
+    /// How many of them this sync wrote.
+    pub written: usize,
 }
 
 /// A Service that is left out, so that the others are served.

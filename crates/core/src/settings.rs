@@ -1,7 +1,7 @@
 //! What the operator decided: the parts of kube-proxy's configuration that shape rules.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -92,15 +92,20 @@ pub enum LocalDetector {
     InterfacePrefix(String),
 }
 
-/// `--nodeport-addresses`: words and networks, which add up.
+/// `--nodeport-addresses`: words and networks, which add up; and what the mode makes of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodePortAddresses {
-    /// Every local address but loopback: the word `all`, or a network with prefix length 0.
+    /// Every local address but loopback: the word `all`, or a network with prefix length 0. The
+    /// default of iptables mode.
     pub all: bool,
-    /// The addresses of the Node object: the word `primary`, and the default.
+    /// The addresses of the Node object: the word `primary`, and the default of nftables mode.
     pub primary: bool,
     /// The IPv4 loopback addresses, for connections this host makes: the word `localhost`.
     pub localhost: bool,
+    /// IPv4 loopback addresses are local addresses like others: all of them where every address
+    /// is meant, and where a network holds 127.0.0.1. iptables mode has it so, with
+    /// `iptables.localhostNodePorts`.
+    pub loopback: bool,
     /// The local addresses that lie in one of these networks.
     pub networks: Vec<IpNet>,
 }
@@ -112,8 +117,8 @@ pub struct NodePortScope {
     pub all: bool,
     /// On these addresses.
     pub addresses: BTreeSet<IpAddr>,
-    /// On the IPv4 loopback addresses. The kernel routes IPv6 loopback nowhere else, so there
-    /// is no such thing for IPv6.
+    /// On the IPv4 loopback addresses, which are never among `addresses`. The kernel routes IPv6
+    /// loopback nowhere else, so there is no such thing for IPv6.
     pub localhost: bool,
 }
 
@@ -142,12 +147,13 @@ impl NodePortAddresses {
             .then(|| node.ip(family))
             .flatten()
             .filter(|ip| !ip.is_loopback());
+        let localhost = family == Family::V4 && self.serves_localhost();
         let names_nothing = primary.is_none() && ours().next().is_none() && !self.localhost;
         if self.all || names_nothing || ours().any(|net| net.prefix_len() == 0) {
             return NodePortScope {
                 all: true,
                 addresses: BTreeSet::new(),
-                localhost: self.serves_localhost(family),
+                localhost,
             };
         }
         let answers = |ip: &&IpAddr| !ip.is_loopback() && ours().any(|net| net.contains(*ip));
@@ -160,11 +166,24 @@ impl NodePortAddresses {
         NodePortScope {
             all: false,
             addresses,
-            localhost: self.serves_localhost(family),
+            localhost,
         }
     }
 
-    fn serves_localhost(&self, family: Family) -> bool {
-        self.localhost && family == Family::V4
+    /// Whether node ports of IPv4 answer on its loopback addresses, by the word for them or
+    /// because they are meant with others.
+    pub fn serves_localhost(&self) -> bool {
+        self.localhost || (self.loopback && self.means_loopback())
+    }
+
+    fn means_loopback(&self) -> bool {
+        let mut networks = self
+            .networks
+            .iter()
+            .filter(|net| Family::of_net(**net) == Family::V4)
+            .peekable();
+        let named_nothing = networks.peek().is_none() && !self.primary;
+        let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+        self.all || named_nothing || networks.any(|net| net.contains(&localhost))
     }
 }

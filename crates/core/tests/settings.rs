@@ -190,6 +190,45 @@ fn node_ports_answer_on_the_nodes_own_addresses() {
 }
 
 #[test]
+fn loopback_addresses_are_like_others_where_they_are_meant_to_be() {
+    let parse = |networks: &[&str]| NodePortAddresses {
+        loopback: true,
+        networks: nets(networks),
+        ..NodePortAddresses::default()
+    };
+    let primary = NodePortAddresses {
+        loopback: true,
+        ..NodePortAddresses::primary()
+    };
+    let all = NodePortAddresses {
+        all: true,
+        ..parse(&["192.0.2.0/24"])
+    };
+    // the setting, where IPv4 node ports answer, where IPv6 ones do
+    for (given, four, six) in [
+        (parse(&[]), "all localhost", "all"),
+        (all, "all localhost", "all"),
+        (parse(&["0.0.0.0/0"]), "all localhost", "all"),
+        (
+            parse(&["127.0.0.0/8", "192.0.2.0/24"]),
+            "192.0.2.10 localhost",
+            "all",
+        ),
+        (parse(&["127.0.0.0/8", "fd00::/8"]), "localhost", ""),
+        (parse(&["127.0.0.1/32"]), "localhost", "all"),
+        (parse(&["2001:db8::/64"]), "all localhost", "2001:db8::10"),
+        (parse(&["192.0.2.0/24"]), "192.0.2.10", "all"),
+        (parse(&["127.0.0.2/32"]), "", "all"),
+        (parse(&["::1/128"]), "all localhost", ""),
+        (primary, "192.0.2.10", "2001:db8::10"),
+    ] {
+        assert_eq!(answers(&scope(&given, V4, &NODE)), four, "{given:?}");
+        assert_eq!(answers(&scope(&given, V6, &NODE)), six, "{given:?}");
+        assert_eq!(given.serves_localhost(), four.ends_with("localhost"));
+    }
+}
+
+#[test]
 fn words_and_networks_add_up() {
     let networks = nets(&["198.51.100.0/24"]);
     let (primary, localhost) = (true, true);
