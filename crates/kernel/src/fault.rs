@@ -6,6 +6,8 @@
 use std::fmt;
 
 use crate::error::CallError;
+use crate::iptables::handle::{Applied, ApplyError, Iptables};
+use crate::iptables::{handle as iptables, ruleset as xt};
 use crate::nft::handle::{CommitError, Committed, Nft, ObservedTable};
 use crate::nft::ruleset::{Batch, TableId};
 
@@ -24,7 +26,9 @@ pub enum Fault {
 pub enum Call {
     /// [`Nft::commit`].
     Commit,
-    /// [`Nft::observe`].
+    /// [`Iptables::apply`].
+    Apply,
+    /// [`Nft::observe`] or [`Iptables::observe`].
     Observe,
 }
 
@@ -90,6 +94,19 @@ impl<N: Nft, F: FnMut(Call) -> Option<Fault>> Nft for Faulty<N, F> {
     }
 }
 
+impl<N: Iptables, F: FnMut(Call) -> Option<Fault>> Iptables for Faulty<N, F> {
+    fn apply(&mut self, batches: &[xt::Batch]) -> Result<Applied, ApplyError> {
+        self.attempt(Call::Apply, |iptables| iptables.apply(batches))
+    }
+
+    fn observe(
+        &mut self,
+        table: xt::TableId,
+    ) -> Result<Option<iptables::ObservedTable>, CallError> {
+        self.attempt(Call::Observe, |iptables| iptables.observe(table))
+    }
+}
+
 impl<N: fmt::Debug, F> fmt::Debug for Faulty<N, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faulty")
@@ -102,6 +119,7 @@ impl<N: fmt::Debug, F> fmt::Debug for Faulty<N, F> {
 fn failure(call: Call, errno: i32) -> CallError {
     let call = match call {
         Call::Commit => "commit",
+        Call::Apply => "apply",
         Call::Observe => "observe",
     };
     CallError {
@@ -138,6 +156,7 @@ pub fn seeded(seed: u64, percent: u8) -> impl FnMut(Call) -> Option<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iptables::fake::FakeIptables;
     use crate::nft::fake::FakeNft;
     use crate::nft::ruleset::{Family, Op};
 
@@ -172,6 +191,29 @@ mod tests {
         let (result, is_there) = commit_under(Fault::After(libc::EINTR));
         assert!(matches!(result, Err(CommitError::Call(error)) if error.errno == libc::EINTR));
         assert!(is_there);
+    }
+
+    #[test]
+    fn iptables_has_the_same_faults() {
+        let table = xt::TableId {
+            family: Family::Ip,
+            table: xt::Table::Nat,
+        };
+        let ops = vec![xt::Op::Create("new".into())];
+        let batches = [xt::Batch { table, ops }];
+        let faults = [
+            (Fault::Before(libc::EINTR), 0),
+            (Fault::After(libc::EINTR), 1),
+        ];
+        for (fault, chains) in faults {
+            let faults = |call| (call == Call::Apply).then_some(fault);
+            let mut iptables = Faulty::new(FakeIptables::new(), faults);
+            let result = iptables.apply(&batches);
+            assert!(matches!(result, Err(ApplyError::Call(error)) if error.errno == libc::EINTR));
+            assert_eq!(iptables.handle().chains(table).len(), chains, "{fault:?}");
+        }
+        let mut iptables = Faulty::new(FakeIptables::new(), |_| Some(Fault::After(libc::EIO)));
+        assert_eq!(iptables.observe(table).unwrap_err().errno, libc::EIO);
     }
 
     #[test]

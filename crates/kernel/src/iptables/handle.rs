@@ -50,9 +50,10 @@ pub enum ApplyError {
 pub struct Refusal {
     /// The index of the batch.
     pub batch: usize,
-    /// The index of the operation in the batch.
+    /// The index of the operation in the batch; as many as it has when the batch was refused as a
+    /// whole, and nobody said for which operation's sake.
     pub op: usize,
-    /// The operation, as `iptables-restore` would read it.
+    /// The operation, as `iptables-restore` would read it, or `COMMIT`.
     pub what: String,
     /// Why.
     pub why: String,

@@ -1,0 +1,97 @@
+//! The legacy iptables: the fake, and the real one against it.
+
+mod cases;
+mod world;
+
+use fairlead_kernel::iptables::fake::FakeIptables;
+use fairlead_kernel::iptables::handle::{ApplyError, Iptables, ObservedHook, ObservedTable};
+use fairlead_kernel::iptables::rule::{Match, Rule};
+use fairlead_kernel::iptables::ruleset::{Family, Op};
+
+use cases::cases;
+use world::{FILTER, NAT, append, batch, create, delete, ground, jump, outcome, printed};
+
+#[test]
+fn the_fake_refuses() {
+    for case in cases() {
+        let mut fake = FakeIptables::new();
+        fake.apply(&[ground(case.table)]).unwrap();
+        let before = fake.save(Family::Ip);
+        let result = fake.apply(&[batch(case.table, case.ops.clone())]);
+        let told = (case.what, case.ours_alone, printed(&case.ops));
+        let refused = case.refused.map(|op| (0, op));
+        assert_eq!(outcome(&result), refused, "{told:#?}");
+        if refused.is_some() {
+            assert_eq!(fake.save(Family::Ip), before, "{told:#?}");
+        }
+    }
+}
+
+#[test]
+fn batches_before_the_refused_one_stay_done() {
+    let mut fake = FakeIptables::new();
+    let made = |table, chain| batch(table, vec![create(chain)]);
+    let bad = batch(NAT, vec![create("b"), delete("none")]);
+    let batches = [made(FILTER, "a"), bad, made(FILTER, "c")];
+    let result = fake.apply(&batches);
+    let Err(ApplyError::Refused(refusal)) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!((refusal.batch, refusal.op), (1, 1));
+    assert_eq!(refusal.what, "-X none");
+    assert_eq!(fake.chains(FILTER), ["a"]);
+    assert!(fake.chains(NAT).is_empty());
+    assert_eq!((fake.applied(), fake.refused(), fake.lines()), (0, 1, 0));
+}
+
+#[test]
+fn a_table_is_there_when_it_was_asked_for_and_hooks_are_observed_in_order() {
+    let mut fake = FakeIptables::new();
+    assert_eq!(fake.observe(NAT).unwrap(), None);
+    fake.apply(&[ground(NAT)]).unwrap();
+    let hooks = vec![Op::Insert("INPUT".into(), jump("two"))];
+    fake.play(NAT, hooks).unwrap();
+    let observed = fake.observe(NAT).unwrap().unwrap();
+    let names: Vec<_> = observed.chains.iter().map(|name| &**name).collect();
+    assert_eq!(names, ["apart", "far", "one", "two"]);
+    let hook = |chain: &str, target: &str, comment: Option<&str>| ObservedHook {
+        chain: chain.into(),
+        target: target.into(),
+        comment: comment.map(str::to_owned),
+    };
+    let expected = [
+        hook("INPUT", "two", None),
+        hook("OUTPUT", "one", Some("to \"one\"")),
+    ];
+    assert_eq!(observed.hooks, expected);
+    fake.flush(NAT);
+    assert_eq!(fake.observe(NAT).unwrap(), Some(ObservedTable::default()));
+}
+
+#[test]
+fn what_was_saved_is_as_iptables_prints_it() {
+    let mut fake = FakeIptables::new();
+    fake.account("seen");
+    fake.apply(&[ground(NAT)]).unwrap();
+    let count = Rule::default().matching(Match::Count("seen"));
+    let ops = vec![append("two", count)];
+    let cost = fake.apply(&[batch(NAT, ops)]).unwrap();
+    assert_eq!(cost.messages, 3);
+    let expected = r#"*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:apart - [0:0]
+:far - [0:0]
+:one - [0:0]
+:two - [0:0]
+-A OUTPUT -m comment --comment "to \"one\"" -j one
+-A far ! -s 10.0.0.0/8 -d 192.0.2.1/32 -p tcp -m comment --comment "it\'s a \"rich\" \\ rule -> [x] #1" -m tcp --dport 80 -m conntrack ! --ctstate RELATED,ESTABLISHED -m mark ! --mark 0x4000/0x4000 -m recent --rcheck --seconds 9 --reap --name LIST --mask 255.255.255.255 --rsource -m addrtype --dst-type LOCAL -j MARK --set-xmark 0x4000/0x4000
+-A one -j two
+-A two
+-A two -m nfacct --nfacct-name  seen
+COMMIT
+"#;
+    assert_eq!(fake.save(Family::Ip), expected);
+}
