@@ -20,7 +20,8 @@ pub struct Case {
     pub objects: PathBuf,
     /// The flags that kube-proxy was started with, besides the mode and the API server's address.
     pub args: Vec<String>,
-    /// What kube-proxy programmed, in the words of `nft`; recorded of some cases.
+    /// What kube-proxy programmed, in the words of `nft` or `iptables-save`; recorded of some cases
+    /// in nftables mode, of all in iptables mode.
     pub rules: PathBuf,
     /// What clients met then.
     pub expected: Outcomes,

@@ -10,6 +10,8 @@ use fairlead_kernel::error::CallError;
 use fairlead_kernel::sysctl::SysctlError;
 use thiserror::Error;
 
+use crate::iptables::SavedError;
+
 /// The lab could not be built, or a case not be run.
 #[derive(Debug, Error)]
 pub enum LabError {
@@ -52,6 +54,9 @@ pub enum LabError {
         /// Where and why.
         error: serde_json::Error,
     },
+    /// Saved rules are not as `iptables-save` prints them.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
     /// A command could not be started.
     #[error("{command}: {error}")]
     Start {

@@ -33,6 +33,7 @@ mod probe;
 #[cfg(feature = "api-server")]
 pub mod api_server;
 pub mod conformance;
+pub mod iptables;
 pub mod outcome;
 pub mod privilege;
 pub mod questions;

@@ -2,14 +2,17 @@
 //! find what kube-proxy's clients met.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use fairlead_core::address::Protocol;
+use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::Change;
 use fairlead_lab::conformance::{self, Case};
+use fairlead_lab::iptables::{Variant, compare};
 use fairlead_lab::{Client, Lab, Place, Series, privilege};
 use fairlead_source::manifests::Manifests;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -23,18 +26,22 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     // Before there is a second thread.
     let allowed = privilege::obtain().map_err(|error| error.to_string());
-    let trials = conformance::cases(Path::new(RECORDED), "nftables")
-        .expect("the recorded cases")
-        .into_iter()
-        .filter(|case| case.rules.exists())
-        .map(|case| {
+    let mut trials = Vec::new();
+    for loader in [
+        Loader::Nft,
+        Loader::Iptables(Variant::Nft),
+        Loader::Iptables(Variant::Legacy),
+    ] {
+        let cases = conformance::cases(Path::new(RECORDED), loader.mode());
+        let cases = cases.expect("the recorded cases").into_iter();
+        trials.extend(cases.filter(|case| case.rules.exists()).map(|case| {
             let allowed = allowed.clone();
-            Trial::test(format!("recorded::{}", case.name), move || {
+            Trial::test(format!("recorded::{} ({loader})", case.name), move || {
                 allowed?;
-                finds_what_was_recorded(&case)
+                finds_what_was_recorded(&case, loader)
             })
-        });
-    let mut trials: Vec<Trial> = trials.collect();
+        }));
+    }
     let own: [(&str, Test); 4] = [
         ("everybody_reaches_the_pods", everybody_reaches_the_pods),
         ("pods_can_be_added", pods_can_be_added),
@@ -54,19 +61,60 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn finds_what_was_recorded(case: &Case) -> Result<(), Failed> {
-    let lab = Lab::new()?;
-    lab.run_on_node(Command::new("nft").arg("-f").arg(&case.rules))?;
-    let objects = objects(case)?;
-    let differences = case.differences(&lab, &objects)?;
-    if differences.is_empty() {
-        return Ok(());
+/// How recorded rules get into a node.
+#[derive(Debug, Clone, Copy)]
+enum Loader {
+    Nft,
+    Iptables(Variant),
+}
+
+impl Loader {
+    /// The mode in which they were recorded.
+    fn mode(self) -> &'static str {
+        match self {
+            Loader::Nft => "nftables",
+            Loader::Iptables(_) => "iptables",
+        }
     }
-    Err(differences
-        .iter()
-        .map(ToString::to_string)
-        .collect::<String>()
-        .into())
+}
+
+impl fmt::Display for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loader::Nft => f.write_str("nftables"),
+            Loader::Iptables(variant) => write!(f, "iptables-{variant}"),
+        }
+    }
+}
+
+fn finds_what_was_recorded(case: &Case, loader: Loader) -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut differences = String::new();
+    match loader {
+        Loader::Nft => {
+            lab.run_on_node(Command::new("nft").arg("-f").arg(&case.rules))?;
+        }
+        Loader::Iptables(variant) => {
+            let rules = fs::read_to_string(&case.rules)?;
+            lab.load_recorded(variant, &rules)?;
+            for family in Family::BOTH {
+                let recorded = lab.as_recorded(&rules, family)?;
+                for difference in compare(&recorded, &lab.saved(variant, family)?) {
+                    write!(differences, "{family} {difference}")?;
+                }
+            }
+            // As kube-proxy sets it in this mode: else nobody meets node ports on 127.0.0.1.
+            let local = ["-qw", "net.ipv4.conf.all.route_localnet=1"];
+            lab.run_on_node(Command::new("sysctl").args(local))?;
+        }
+    }
+    for difference in case.differences(&lab, &objects(case)?)? {
+        write!(differences, "{difference}")?;
+    }
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(differences.into()),
+    }
 }
 
 /// Of every kind, over both protocols and families, with their own addresses.
