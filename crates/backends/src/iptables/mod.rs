@@ -1,0 +1,27 @@
+//! The iptables mode: rule for rule what kube-proxy programs.
+//!
+//! ```text
+//!  Routes ──PortState──▶ chains and rules ──installed──▶ Op ──▶ iptables
+//!                              ▲                           │
+//!                              └───────── observe ◀────────┘
+//! ```
+//!
+//! docs/backends/iptables.md draws the chains and explains them.
+
+mod chains;
+mod frame;
+mod hooks;
+mod installed;
+mod mode;
+mod names;
+mod port;
+mod removal;
+mod shared;
+
+pub use chains::{ChainRules, is_ours};
+pub use frame::{CT_INVALID_DROPPED, Facts, Frame, LOCALHOST_ACCEPTED};
+pub use installed::{Changes, Found, Installed};
+pub use mode::Iptables;
+pub use names::{PortChain, endpoint_chain, port_chain};
+pub use port::{Group, PortState};
+pub use shared::Shared;

@@ -1,0 +1,53 @@
+//! Removing all that is ours, which is also all that is kube-proxy's.
+
+use std::collections::BTreeSet;
+
+use fairlead_kernel::iptables::handle::{Iptables, ObservedTable};
+use fairlead_kernel::iptables::ruleset::{Batch, ChainName, Family, Op, Table, TableId};
+
+use super::chains::is_ours;
+use super::hooks::HOOKS;
+use crate::engine::SyncError;
+
+/// Removes our chains and the rules that lead to them, in both families. What the kubelet shares
+/// stays. False if there was nothing.
+pub(super) fn remove(iptables: &mut impl Iptables) -> Result<bool, SyncError> {
+    let mut batches = Vec::new();
+    for family in [Family::Ip, Family::Ip6] {
+        for table in Table::ALL {
+            let id = TableId { family, table };
+            if let Some(observed) = iptables.observe(id)? {
+                batches.push(Batch {
+                    table: id,
+                    ops: removal(table, &observed),
+                });
+            }
+        }
+    }
+    batches.retain(|batch| !batch.ops.is_empty());
+    if !batches.is_empty() {
+        iptables.apply(&batches).map_err(SyncError::apply)?;
+    }
+    Ok(!batches.is_empty())
+}
+
+fn removal(table: Table, observed: &ObservedTable) -> Vec<Op> {
+    let hooks = HOOKS
+        .iter()
+        .filter(|hook| hook.table == table && !hook.kubelets);
+    let there = hooks.filter(|hook| hook.is_in(observed));
+    let mut ops: Vec<Op> = there
+        .map(|hook| Op::Remove(hook.from.into(), hook.rule()))
+        .collect();
+    let ours: BTreeSet<&ChainName> = observed
+        .chains
+        .iter()
+        .filter(|chain| is_ours(chain))
+        .collect();
+    ops.extend(
+        ours.iter()
+            .map(|chain| Op::Declare(ChainName::clone(chain))),
+    );
+    ops.extend(ours.iter().map(|chain| Op::Delete(ChainName::clone(chain))));
+    ops
+}
