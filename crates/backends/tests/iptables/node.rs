@@ -1,0 +1,156 @@
+//! A fake iptables with an engine on it, and what its tables mean.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::iptables::{CT_INVALID_DROPPED, Iptables, LOCALHOST_ACCEPTED, Shared};
+use fairlead_core::address::Family;
+use fairlead_core::api::Change;
+use fairlead_core::model::Model;
+use fairlead_core::report::Report;
+use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings};
+use fairlead_kernel::fault::{Call, Fault, Faulty};
+use fairlead_kernel::iptables::fake::FakeIptables;
+use fairlead_kernel::iptables::ruleset;
+
+use crate::build::HERE;
+
+/// What decides on the faults of a handle.
+pub(crate) type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
+
+/// A node: a model, an engine, a fake that may fail, and a clock.
+pub(crate) struct Node {
+    pub(crate) model: Model,
+    pub(crate) engine: Engine<Iptables, Faulty<FakeIptables, Faults>>,
+    now: Instant,
+}
+
+/// iptables with the accounting objects that our rules count in.
+pub(crate) fn empty() -> FakeIptables {
+    let mut iptables = FakeIptables::new();
+    iptables.account(CT_INVALID_DROPPED);
+    iptables.account(LOCALHOST_ACCEPTED);
+    iptables
+}
+
+/// What kube-proxy does unless it is told otherwise, with a detector.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        node_name: HERE.to_owned(),
+        detect_local: DetectLocal::NodeCidr,
+        node_port_addresses: NodePortAddresses {
+            all: true,
+            localhost: true,
+            ..NodePortAddresses::default()
+        },
+        ..Settings::default()
+    }
+}
+
+impl Node {
+    /// A node whose iptables fails as told.
+    pub(crate) fn new(iptables: FakeIptables, faults: Faults) -> Node {
+        let handle = Faulty::new(iptables, faults);
+        Node {
+            model: Model::new(settings()),
+            engine: Engine::new(Iptables::default(), handle, &Family::BOTH),
+            now: Instant::now(),
+        }
+    }
+
+    /// A node whose iptables never fails, after these changes and a sync.
+    pub(crate) fn settled(
+        iptables: FakeIptables,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Node {
+        let mut node = Node::new(iptables, Box::new(|_| None));
+        node.tell(changes);
+        node.settle();
+        node
+    }
+
+    pub(crate) fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            self.model.apply(change);
+        }
+    }
+
+    /// Syncs once.
+    pub(crate) fn sync(&mut self) -> Result<Report, SyncError> {
+        let host: [IpAddr; 1] = [IpAddr::from([192, 0, 2, 10])];
+        self.engine
+            .sync(&mut self.model, &host, self.now)
+            .map(|synced| synced.report)
+    }
+
+    /// Syncs until nothing is left to do, however often iptables fails.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1000 {
+            if self.sync().is_ok() && self.engine.wants_sync_at().is_none() {
+                return;
+            }
+            self.now += Duration::from_secs(31);
+        }
+        panic!("does not settle: {:?}", self.sync());
+    }
+
+    pub(crate) fn iptables(&mut self) -> &mut FakeIptables {
+        self.engine.kernel().handle_mut()
+    }
+
+    /// All tables of both families, with the rules of shared chains in the order of Services.
+    pub(crate) fn meaning(&mut self) -> String {
+        meaning(self.iptables())
+    }
+
+    /// All tables of IPv4 as they are.
+    pub(crate) fn save(&mut self) -> String {
+        self.iptables().save(ruleset::Family::Ip)
+    }
+}
+
+/// All tables of both families, with the rules of shared chains in the order of Services: among
+/// the rules of different Services the order there is free.
+pub(crate) fn meaning(iptables: &FakeIptables) -> String {
+    let families = [ruleset::Family::Ip, ruleset::Family::Ip6];
+    families
+        .map(|family| sorted(&iptables.save(family)))
+        .concat()
+}
+
+fn sorted(save: &str) -> String {
+    let mut lines: Vec<&str> = save.lines().collect();
+    let is_shared = |line: &str| {
+        let chain = line
+            .strip_prefix("-A ")
+            .and_then(|rest| rest.split(' ').next());
+        Shared::ALL
+            .iter()
+            .any(|shared| Some(shared.chain()) == chain)
+    };
+    for run in lines.chunk_by_mut(|a, b| is_shared(a) && is_shared(b) && chain(a) == chain(b)) {
+        let last = run.iter().position(|line| service(line) == "kubernetes");
+        // What dispatches node ports comes after every Service's rules.
+        assert!(
+            last.is_none_or(|last| run[last..].iter().all(|line| service(line) == "kubernetes"))
+        );
+        run.sort_by_key(|line| service(line).to_owned());
+    }
+    lines.join("\n")
+}
+
+fn chain(line: &str) -> Option<&str> {
+    line.split(' ').nth(1)
+}
+
+/// The Service that a rule's comment names.
+fn service(line: &str) -> &str {
+    let comment = line.split("--comment ").nth(1).unwrap_or_default();
+    let word = comment
+        .trim_start_matches('"')
+        .split([' ', '"'])
+        .next()
+        .unwrap_or_default();
+    word.split(':').next().unwrap_or_default()
+}

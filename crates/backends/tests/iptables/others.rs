@@ -1,0 +1,202 @@
+//! What other programs have in the same tables stays, and what kube-proxy left is taken over.
+
+use fairlead_core::api::Change;
+use fairlead_core::settings::NodePortAddresses;
+use fairlead_kernel::iptables::fake::FakeIptables;
+use fairlead_kernel::iptables::rule::{Rule, Target};
+use fairlead_kernel::iptables::ruleset::{Family, Op, Table, TableId};
+
+use crate::build::{service, slice};
+use crate::node::{Node, empty, settings};
+
+const NAT: TableId = TableId {
+    family: Family::Ip,
+    table: Table::Nat,
+};
+const FILTER: TableId = TableId {
+    family: Family::Ip,
+    table: Table::Filter,
+};
+
+fn web() -> [Change; 2] {
+    let slice = slice("web-1", "web").tcp(8080).endpoints(&["10.1.0.1"]);
+    [
+        Change::Service(service("web", "10.96.0.1").tcp(80).node_port(30080).0),
+        Change::EndpointSlice(slice.0),
+    ]
+}
+
+/// What a CNI plugin has.
+fn plugin(iptables: &mut FakeIptables) {
+    let ops = vec![
+        Op::Create("CNI-HOSTPORT".into()),
+        Op::Append(
+            "CNI-HOSTPORT".into(),
+            Rule::commented("a port").then(Target::Return),
+        ),
+        Op::Append("PREROUTING".into(), Rule::default().jump("CNI-HOSTPORT")),
+    ];
+    iptables.play(NAT, ops).unwrap();
+}
+
+/// The rules of a chain as text.
+fn rules(node: &mut Node, chain: &str) -> Vec<String> {
+    let save = node.save();
+    let begin = format!("-A {chain} ");
+    let rules = save.lines().filter_map(|line| line.strip_prefix(&begin));
+    rules.map(str::to_owned).collect()
+}
+
+#[test]
+fn chains_and_rules_of_others_stay() {
+    let mut iptables = empty();
+    plugin(&mut iptables);
+    let before = iptables.save(Family::Ip);
+    let mut node = Node::settled(iptables, web());
+    assert_eq!(rules(&mut node, "CNI-HOSTPORT").len(), 1);
+    assert!(rules(&mut node, "PREROUTING")[1].contains("CNI-HOSTPORT"));
+    node.engine.remove().unwrap();
+    let kubelets = |line: &&str| !line.contains("KUBE-FIREWALL");
+    let after = node.save();
+    let nat = |save: &str| {
+        save.split("*nat")
+            .nth(1)
+            .unwrap()
+            .split("COMMIT")
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(nat(&after), nat(&before));
+    assert!(
+        after
+            .lines()
+            .filter(kubelets)
+            .all(|line| !line.contains("KUBE")),
+        "{after}"
+    );
+    assert!(!node.engine.remove().unwrap());
+}
+
+#[test]
+fn hooks_that_are_there_stay_where_they_are() {
+    let mut before = Node::settled(empty(), web());
+    let mut iptables = before.iptables().clone();
+    let first = Rule::commented("somebody's").then(Target::Return);
+    for chain in ["PREROUTING", "OUTPUT"] {
+        iptables
+            .play(NAT, vec![Op::Insert(chain.into(), first.clone())])
+            .unwrap();
+    }
+    let expected = iptables.save(Family::Ip);
+    let mut node = Node::settled(iptables, web());
+    assert_eq!(node.save(), expected);
+}
+
+#[test]
+fn chains_of_services_that_are_gone_go() {
+    let mut before = Node::settled(empty(), web());
+    let mut node = Node::settled(before.iptables().clone(), []);
+    let mut fresh = Node::settled(empty(), []);
+    assert_eq!(node.save(), fresh.save());
+}
+
+/// On a clean host, as kube-proxy puts them.
+#[test]
+fn hooks_are_in_kube_proxys_order() {
+    let mut node = Node::settled(empty(), []);
+    let targets = |node: &mut Node, chain| -> Vec<String> {
+        let save = node.save();
+        let (_, rest) = save.split_once("*filter").unwrap();
+        let filter = rest.split("COMMIT").next().unwrap();
+        let begin = format!("-A {chain} ");
+        let rules = filter.lines().filter(|line| line.starts_with(&begin));
+        rules
+            .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        targets(&mut node, "INPUT"),
+        [
+            "KUBE-FIREWALL",
+            "KUBE-PROXY-FIREWALL",
+            "KUBE-NODEPORTS",
+            "KUBE-EXTERNAL-SERVICES"
+        ]
+    );
+    assert_eq!(
+        targets(&mut node, "FORWARD"),
+        [
+            "KUBE-PROXY-FIREWALL",
+            "KUBE-FORWARD",
+            "KUBE-SERVICES",
+            "KUBE-EXTERNAL-SERVICES"
+        ]
+    );
+    assert_eq!(
+        targets(&mut node, "OUTPUT"),
+        ["KUBE-FIREWALL", "KUBE-PROXY-FIREWALL", "KUBE-SERVICES"]
+    );
+}
+
+#[test]
+fn the_kubelets_rules_in_its_firewall_stay_unless_localhost_needs_one() {
+    let mut iptables = empty();
+    let ops = vec![
+        Op::Create("KUBE-FIREWALL".into()),
+        Op::Append(
+            "KUBE-FIREWALL".into(),
+            Rule::commented("of the kubelet").then(Target::Drop),
+        ),
+    ];
+    iptables.play(FILTER, ops).unwrap();
+    let mut node = Node::new(iptables, Box::new(|_| None));
+    let all = NodePortAddresses {
+        all: true,
+        ..NodePortAddresses::default()
+    };
+    node.model.set_settings(fairlead_core::settings::Settings {
+        node_port_addresses: all,
+        ..settings()
+    });
+    node.tell(web());
+    node.settle();
+    assert!(rules(&mut node, "KUBE-FIREWALL")[0].contains("of the kubelet"));
+    // What serves localhost writes the chain, as kube-proxy does.
+    node.model.set_settings(settings());
+    node.settle();
+    let guard = rules(&mut node, "KUBE-FIREWALL");
+    assert_eq!(guard.len(), 1);
+    assert!(guard[0].contains("block incoming localnet connections"));
+}
+
+#[test]
+fn other_settings_leave_what_a_fresh_start_with_them_would() {
+    let other = fairlead_core::settings::Settings {
+        masquerade_all: true,
+        masquerade_mark: 1 << 15,
+        node_port_addresses: NodePortAddresses {
+            all: true,
+            ..NodePortAddresses::default()
+        },
+        ..settings()
+    };
+    let mut node = Node::settled(empty(), web());
+    node.model.set_settings(other.clone());
+    node.settle();
+    let mut fresh = Node::new(empty(), Box::new(|_| None));
+    fresh.model.set_settings(other);
+    fresh.tell(web());
+    fresh.settle();
+    // The guard of loopback addresses stays in the chain that the kubelet shares.
+    let without_guard = |text: String| {
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains("block incoming localnet"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        without_guard(node.meaning()),
+        without_guard(fresh.meaning())
+    );
+}
