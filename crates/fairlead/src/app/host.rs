@@ -14,6 +14,8 @@ use fairlead_kernel::link::{AddressMonitor, Addresses, Rtnetlink};
 use fairlead_kernel::nft::socket::NftSocket;
 use fairlead_kernel::sysctl::ProcSys;
 
+use crate::config::Mode;
+
 /// Checks that the kernel can do what is needed. Returns the families that can be served.
 pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
     let features = Features::probe(&ProcSys);
@@ -46,6 +48,14 @@ pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
         names.join(" and ")
     );
     Ok(families)
+}
+
+/// Whether this program can do what a mode asks for.
+pub(crate) fn can_run(mode: Mode) -> anyhow::Result<()> {
+    match mode {
+        Mode::Nftables => Ok(()),
+        Mode::Iptables => bail!("mode {mode} cannot be run yet; use nftables"),
+    }
 }
 
 /// Removes what kube-proxy left on this host.

@@ -25,7 +25,7 @@ use fairlead_kernel::nft::counters::CounterSocket;
 
 #[cfg(test)]
 pub(crate) use events::ALL as EVENTS;
-pub(crate) use host::{addresses as host_addresses, remove_leftovers};
+pub(crate) use host::{addresses as host_addresses, can_run, remove_leftovers};
 pub(crate) use options::{Options, SourceOptions};
 
 use crate::config::ConfigWatch;
@@ -38,6 +38,7 @@ use source::Source;
 
 /// Runs the proxy.
 pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Result<()> {
+    host::can_run(options.mode)?;
     let started = Moment::now();
     oom::adjust(options.oom_score_adj);
     let mut conntrack = Parameters::of_this_host();

@@ -10,12 +10,16 @@ use std::time::Duration;
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
 
-use crate::config::Gates;
 use crate::config::v1alpha1::KubeProxyConfiguration;
+use crate::config::{Gates, IptablesVariant, Mode};
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    /// How Services are implemented.
+    pub(crate) mode: Mode,
+    /// Which iptables is written, in iptables mode.
+    pub(crate) iptables_variant: IptablesVariant,
     /// What shapes the rules.
     pub(crate) settings: Settings,
     /// Where the objects come from.
@@ -82,7 +86,12 @@ impl Options {
             .gates
             .iter()
             .map(|gate| format!("{}={}", gate.name, gate.enabled));
+        let mode = match self.mode {
+            Mode::Nftables => "mode nftables".to_owned(),
+            Mode::Iptables => format!("mode iptables, variant {}", self.iptables_variant.name()),
+        };
         let mut told = vec![
+            mode,
             format!("objects from {}", self.source),
             format!("features: {}", gates.collect::<Vec<_>>().join(" ")),
             format!(

@@ -117,7 +117,7 @@ fn pages(
 ) -> Pages {
     let metrics = Arc::clone(metrics);
     Pages {
-        mode: "nftables",
+        mode: options.mode.name(),
         metrics: Arc::new(move || metrics.text().map_err(|error| error.to_string())),
         configz: Arc::new(move || {
             let waiting = configuration.needs_restart();

@@ -38,6 +38,7 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
     let SourceOptions::Manifests(path) = options.source else {
         bail!("--manifests: is needed: a YAML or JSON file, or a folder of them");
     };
+    app::can_run(options.mode)?;
     let model = read(options.settings, &path)?;
     // The node may be another than this host: then its addresses are the Node object's.
     let mut host = app::host_addresses().unwrap_or_default();

@@ -8,11 +8,12 @@ use super::v1alpha1::KubeProxyConfiguration;
 use crate::cli::flags::{Flag, Standing, all};
 
 /// Fields, or whole sections, that can change at any time.
-const LIVE: [&str; 15] = [
+const LIVE: [&str; 16] = [
     "clusterCIDR",
     "conntrack",
     "detectLocal",
     "detectLocalMode",
+    "iptables.localhostNodePorts",
     "iptables.masqueradeAll",
     "iptables.masqueradeBit",
     "iptables.minSyncPeriod",
@@ -25,6 +26,9 @@ const LIVE: [&str; 15] = [
     "nodePortAddresses",
     "oomScoreAdj",
 ];
+
+/// Sections of modes.
+const OF_A_MODE: [&str; 3] = ["iptables", "ipvs", "nftables"];
 
 /// Fields that have no effect and no flag.
 const IDLE: [&str; 2] = ["clientConnection.acceptContentTypes", "portRange"];
@@ -50,6 +54,10 @@ pub(crate) fn compare(
     let mut paths = Vec::new();
     differences(&running, &wanted, "", &mut paths);
     paths.retain(|path| !is_idle(path));
+    // What a mode finds in its section comes with the mode.
+    if running["mode"] != wanted["mode"] {
+        paths.retain(|path| !is_within(path, &OF_A_MODE));
+    }
     let (applied, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_live(path));
     let with_value = |path: String| {
         let value = wanted.pointer(&pointer(&path)).cloned();
@@ -113,8 +121,13 @@ pub(crate) fn is_idle(path: &str) -> bool {
 
 /// Whether a field can change at any time.
 pub(crate) fn is_live(path: &str) -> bool {
-    LIVE.iter().any(|live| {
-        let rest = path.strip_prefix(live);
+    is_within(path, &LIVE)
+}
+
+/// Whether a field is one of these, or in one of these sections.
+fn is_within(path: &str, all: &[&str]) -> bool {
+    all.iter().any(|one| {
+        let rest = path.strip_prefix(one);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     })
 }
@@ -145,6 +158,24 @@ mod tests {
             (Some(7), "10.0.0.0/8")
         );
         assert!(!merged.enable_profiling);
+    }
+
+    #[test]
+    fn a_section_of_a_mode_comes_with_the_mode() {
+        let mut running = with_defaults(KubeProxyConfiguration::default());
+        "nftables".clone_into(&mut running.mode);
+        let mut wanted = running.clone();
+        wanted.iptables.masquerade_bit = Some(7);
+        wanted.iptables.localhost_node_ports = Some(false);
+        let live = compare(&running, &wanted).unwrap();
+        let fields = ["iptables.localhostNodePorts", "iptables.masqueradeBit"];
+        assert_eq!(live.applied, fields);
+        "iptables".clone_into(&mut wanted.mode);
+        wanted.conntrack.min = Some(7);
+        let live = compare(&running, &wanted).unwrap();
+        assert_eq!(live.applied, ["conntrack.min"]);
+        let waiting: Vec<_> = live.needs_restart.keys().collect();
+        assert_eq!(waiting, ["mode"]);
     }
 
     #[test]

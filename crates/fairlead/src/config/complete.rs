@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::address::with_port;
 use super::defaults::with_defaults;
 use super::duration::GoDuration;
+use super::effect::{ignored, without_effect};
 use super::file::File;
-use super::mode::{Meaning, Mode, meaning};
+use super::mode::Mode;
 use super::origin::{Origin, is_of_the_log};
 use super::v1alpha1::KubeProxyConfiguration;
-use crate::cli::flags::{Flag, Flags, Given, Invocation, Standing};
+use crate::cli::flags::{Flags, Given, Invocation};
 
 /// A configuration in which everything is given. Nobody has looked whether it makes sense.
 #[derive(Debug)]
@@ -65,18 +66,6 @@ pub(super) fn complete(given: &Given, file: Option<File>) -> Completed<'_> {
     completed
 }
 
-/// A single warning for all flags that the file makes void.
-fn ignored(given: &Given) -> Option<String> {
-    let void = |flag: &&Flag| flag.standing != Standing::Always && !is_of_the_log(flag);
-    let names: Vec<_> = given
-        .flags()
-        .into_iter()
-        .filter(void)
-        .map(ToString::to_string)
-        .collect();
-    (!names.is_empty()).then(|| format!("ignored because of --config: {}", names.join(", ")))
-}
-
 fn of_file(file: KubeProxyConfiguration, given: &Given) -> KubeProxyConfiguration {
     let mut config = with_defaults(choose_mode(file));
     let of_file = std::mem::take(&mut config.logging.vmodule);
@@ -122,15 +111,10 @@ fn of_flags(given: &Given, warnings: &mut Vec<String>) -> KubeProxyConfiguration
     }
     config.ipvs.sync_period = other.ipvs_sync_period;
     config.ipvs.min_sync_period = other.ipvs_min_sync_period;
-    if given.has("iptables-masquerade-bit") && !given.has("nftables-masquerade-bit") {
-        if no_mode {
-            nftables.masquerade_bit = iptables.masquerade_bit;
-        } else if config.mode == Mode::Nftables.name() {
-            warnings.push(
-                "--iptables-masquerade-bit does not count in nftables mode; use --nftables-masquerade-bit"
-                    .to_owned(),
-            );
-        }
+    let has_bit_of_iptables_alone =
+        given.has("iptables-masquerade-bit") && !given.has("nftables-masquerade-bit");
+    if no_mode && has_bit_of_iptables_alone {
+        nftables.masquerade_bit = iptables.masquerade_bit;
     }
     config
 }
@@ -195,8 +179,7 @@ fn name_node(config: &mut KubeProxyConfiguration, given: &Given, errors: &mut Ve
 fn keep_one_section(config: &mut KubeProxyConfiguration) {
     let (nftables, iptables, ipvs) = (&mut config.nftables, &mut config.iptables, &mut config.ipvs);
     let zero = GoDuration::ZERO;
-    let nft = meaning(&config.mode) == Meaning::Built(Mode::Nftables);
-    if nft {
+    if config.mode == Mode::Nftables.name() {
         iptables.masquerade_all = false;
     } else {
         nftables.masquerade_all = false;
@@ -205,63 +188,7 @@ fn keep_one_section(config: &mut KubeProxyConfiguration) {
     if config.mode != "ipvs" {
         (ipvs.sync_period, ipvs.min_sync_period) = (zero, zero);
     }
-    if nft || config.mode == "ipvs" {
+    if config.mode == Mode::Nftables.name() || config.mode == "ipvs" {
         (iptables.sync_period, iptables.min_sync_period) = (zero, zero);
     }
-}
-
-/// One warning for each flag and field that is given and deprecated or never counts.
-fn without_effect(completed: &Completed<'_>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let origin = completed.origin();
-    for flag in completed.given.flags() {
-        match flag.standing {
-            Standing::Deprecated(instead) if completed.lines.is_none() => {
-                warnings.push(format!("{flag} is deprecated: {instead}"));
-            }
-            Standing::Never(why) if origin.counts(flag) => {
-                warnings.push(format!("{flag} has no effect: {why}"));
-            }
-            _ => {}
-        }
-    }
-    if completed.lines.is_some() {
-        warnings.extend(fields_without_effect(completed));
-    }
-    let config = &completed.config;
-    for (field, value, why) in [
-        (
-            "clientConnection.acceptContentTypes",
-            &config.client_connection.accept_content_types,
-            "the API is always asked for JSON",
-        ),
-        ("portRange", &config.port_range, "it was for userspace mode"),
-    ] {
-        if !value.is_empty() {
-            let name = origin.name(field);
-            warnings.push(format!("{name} has no effect: {why}"));
-        }
-    }
-    warnings
-}
-
-fn fields_without_effect(completed: &Completed<'_>) -> Vec<String> {
-    let origin = completed.origin();
-    let mut flags = Flags {
-        config: completed.config.clone(),
-        ..Flags::default()
-    };
-    let mut defaults = Flags::default();
-    let mut warn = |flag: &'static Flag| {
-        let Standing::Never(why) = flag.standing else {
-            return None;
-        };
-        let given = completed.given.has(flag.name) && origin.counts(flag);
-        if given || flag.slot.show(&mut flags) == flag.slot.show(&mut defaults) {
-            return None;
-        }
-        let name = origin.name(flag.fields.first()?);
-        Some(format!("{name} has no effect: {why}"))
-    };
-    crate::cli::flags::all().filter_map(&mut warn).collect()
 }

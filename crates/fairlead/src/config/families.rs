@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use fairlead_core::address::{Family, parse_ip, parse_net};
 
 use super::address::socket;
+use super::mode::Mode;
 use super::v1alpha1::KubeProxyConfiguration;
 
 /// At the start they are waited for; while the proxy runs the mode can become another.
@@ -31,6 +32,10 @@ pub(crate) struct Judgement {
     pub(crate) errors: Vec<String>,
 }
 
+/// As in kube-proxy, whose users of iptables mode know it.
+const NODE_PORTS_EVERYWHERE: &str = "nodePortAddresses is not set: node ports answer on all local addresses; \
+                                     primary limits them to those of the Node";
+
 /// Compares the families in a configuration with the node's.
 pub(crate) fn judge(config: &KubeProxyConfiguration, node: &NodeFamilies<'_>) -> Judgement {
     let mut judgement = Judgement::default();
@@ -50,6 +55,9 @@ fn node_ports(
 ) {
     let entries = config.node_port_addresses.as_deref().unwrap_or_default();
     // Words mean addresses of both families, and so does nothing, which is a word's worth.
+    if entries.is_empty() && Mode::of(&config.mode) == Mode::Iptables {
+        warnings.push(NODE_PORTS_EVERYWHERE.to_owned());
+    }
     if entries.is_empty() || entries.iter().any(|entry| parse_net(entry.trim()).is_err()) {
         return;
     }

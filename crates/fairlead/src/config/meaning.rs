@@ -13,7 +13,7 @@ use super::address::socket;
 use super::complete::Completed;
 use super::duration::GoDuration;
 use super::gates::Gates;
-use super::mode::{Meaning, Mode, meaning};
+use super::mode::{IptablesVariant, Mode};
 use super::validate::{Findings, cluster_cidrs, periods, sync_periods, validate};
 use super::{ConfigErrors, node_ports};
 use crate::app::{Options, SourceOptions};
@@ -29,6 +29,7 @@ pub(super) fn options(
     let settings = settings(completed, &gates, &mut findings);
     let (min_sync_period, sync_period) = sync(completed, &mut findings);
     let metrics_max_services = max_services(completed, &mut findings);
+    let iptables_variant = variant(completed, &mut findings);
     let source = source(completed);
     let mut errors = completed.errors.clone();
     errors.append(&mut findings.errors);
@@ -36,6 +37,8 @@ pub(super) fn options(
     let config = &completed.config;
     let other = &completed.given.flags.other;
     Ok(Options {
+        mode: Mode::of(&config.mode),
+        iptables_variant,
         settings,
         source,
         once: other.once,
@@ -75,27 +78,20 @@ fn gates(
 
 fn settings(completed: &Completed<'_>, gates: &Gates, findings: &mut Findings<'_>) -> Settings {
     let config = &completed.config;
-    let nft = meaning(&config.mode) == Meaning::Built(Mode::Nftables);
-    let (all, bit) = if nft {
-        (
+    let mode = Mode::of(&config.mode);
+    let (all, bit) = match mode {
+        Mode::Nftables => (
             config.nftables.masquerade_all,
             config.nftables.masquerade_bit,
-        )
-    } else {
-        (
+        ),
+        Mode::Iptables => (
             config.iptables.masquerade_all,
             config.iptables.masquerade_bit,
-        )
+        ),
     };
     let bit = bit
         .and_then(|bit| u32::try_from(bit).ok())
         .unwrap_or_default();
-    let mut wrong = Vec::new();
-    let entries = config.node_port_addresses.as_deref().unwrap_or_default();
-    let node_port_addresses = node_ports::read(entries, &mut wrong);
-    for (index, message) in wrong {
-        findings.refuse(&format!("nodePortAddresses[{index}]"), message);
-    }
     let node_ip = parse_ip(&config.bind_address).ok();
     Settings {
         node_name: node_name(&config.hostname_override, findings),
@@ -103,9 +99,10 @@ fn settings(completed: &Completed<'_>, gates: &Gates, findings: &mut Findings<'_
         masquerade_all: all,
         // A bit that is none was refused.
         masquerade_mark: 1u32.checked_shl(bit).unwrap_or_default(),
-        node_port_addresses,
+        node_port_addresses: node_ports::of(config, mode, findings),
         node_ip: node_ip.filter(|ip| !ip.is_unspecified()),
-        traffic_counters: completed.given.flags.other.traffic_counters,
+        // The rules of iptables mode are kube-proxy's, and those do not count.
+        traffic_counters: mode == Mode::Nftables && completed.given.flags.other.traffic_counters,
         external_ips: gates.external_ips(),
     }
 }
@@ -193,6 +190,15 @@ fn max_services(completed: &Completed<'_>, findings: &mut Findings<'_>) -> usize
         let message = format!("{number} must be greater than or equal to 0");
         findings.refuse("--metrics-max-services", message);
         0
+    })
+}
+
+fn variant(completed: &Completed<'_>, findings: &mut Findings<'_>) -> IptablesVariant {
+    let word = &completed.given.flags.other.iptables_variant;
+    IptablesVariant::of(word).unwrap_or_else(|| {
+        let message = format!("{word:?} is none of auto, nft and legacy");
+        findings.refuse("--iptables-variant", message);
+        IptablesVariant::Auto
     })
 }
 

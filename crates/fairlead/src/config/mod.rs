@@ -12,6 +12,7 @@ mod compare;
 mod complete;
 mod defaults;
 pub(crate) mod duration;
+mod effect;
 mod families;
 mod file;
 mod gates;
@@ -39,6 +40,7 @@ pub(crate) use families::{NodeFamilies, judge};
 pub(crate) use gates::Gates;
 #[cfg(test)]
 pub(crate) use mode::is_built;
+pub(crate) use mode::{IptablesVariant, Mode};
 use print::yaml;
 pub(crate) use shown::Shown;
 pub(crate) use watch::{ConfigWatch, Reread};

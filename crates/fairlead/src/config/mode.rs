@@ -1,21 +1,75 @@
 //! The proxy modes: which there are, which are built, and what no mode at all means.
 
+use std::fmt;
+
 /// Modes that are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// nf_tables, by netlink.
     Nftables,
+    /// kube-proxy's own rules of iptables.
+    Iptables,
 }
 
 impl Mode {
     /// All that are built. The first is meant where no mode is given.
-    pub(crate) const ALL: [Mode; 1] = [Mode::Nftables];
+    pub(crate) const ALL: [Mode; 2] = [Mode::Nftables, Mode::Iptables];
+
+    /// The mode of this name; the first if there is none, which [`refusal`] tells.
+    pub(crate) fn of(word: &str) -> Mode {
+        match meaning(word) {
+            Meaning::Built(mode) => mode,
+            _ => Mode::ALL[0],
+        }
+    }
 
     /// The name in `mode:` and `--proxy-mode`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Mode::Nftables => "nftables",
+            Mode::Iptables => "iptables",
         }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which of the kernel's two iptables is written: each has tables of its own, and both apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IptablesVariant {
+    /// The one that has rules already, as others on this node use it.
+    Auto,
+    /// The dialect of nf_tables.
+    Nft,
+    /// The old one.
+    Legacy,
+}
+
+impl IptablesVariant {
+    const ALL: [IptablesVariant; 3] = [
+        IptablesVariant::Auto,
+        IptablesVariant::Nft,
+        IptablesVariant::Legacy,
+    ];
+
+    /// The word in `--iptables-variant`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            IptablesVariant::Auto => "auto",
+            IptablesVariant::Nft => "nft",
+            IptablesVariant::Legacy => "legacy",
+        }
+    }
+
+    /// The variant of this name.
+    pub(crate) fn of(word: &str) -> Option<IptablesVariant> {
+        IptablesVariant::ALL
+            .into_iter()
+            .find(|variant| variant.name() == word)
     }
 }
 
@@ -40,7 +94,7 @@ pub(crate) fn meaning(word: &str) -> Meaning {
         Some(mode) => Meaning::Built(*mode),
         None => match word {
             "" => Meaning::Built(Mode::ALL[0]),
-            "iptables" | "ipvs" | "ebpf" | "userspace" => Meaning::NotYet,
+            "ipvs" | "ebpf" | "userspace" => Meaning::NotYet,
             "kernelspace" => Meaning::Windows,
             _ => Meaning::Unknown,
         },
@@ -56,7 +110,7 @@ pub(crate) fn is_built(word: &str) -> bool {
 /// Why a mode cannot be run; `None` if it can.
 pub(crate) fn refusal(word: &str) -> Option<String> {
     let names: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();
-    let write = format!("set it to {}, or leave it empty", names.join(", "));
+    let write = format!("set it to {}, or leave it empty", names.join(" or "));
     match meaning(word) {
         Meaning::Built(_) => None,
         Meaning::NotYet => Some(format!("mode {word} is not available yet; {write}")),

@@ -1,11 +1,46 @@
-//! `nodePortAddresses`.
+//! `nodePortAddresses`, and what the mode makes of it.
 
 use fairlead_core::address::parse_net;
 use fairlead_core::settings::NodePortAddresses;
 
-/// Reads the words and networks; they add up. Nothing at all means `primary`. What is wrong comes
-/// with its index.
-pub(super) fn read(entries: &[String], errors: &mut Vec<(usize, String)>) -> NodePortAddresses {
+use super::mode::Mode;
+use super::v1alpha1::KubeProxyConfiguration;
+use super::validate::Findings;
+
+/// The field of each word and network.
+const FIELD: &str = "nodePortAddresses";
+
+/// Where node ports answer. Nothing at all means `primary` in nftables mode and every address in
+/// iptables mode, as in kube-proxy.
+pub(super) fn of(
+    config: &KubeProxyConfiguration,
+    mode: Mode,
+    findings: &mut Findings<'_>,
+) -> NodePortAddresses {
+    let entries = config.node_port_addresses.as_deref().unwrap_or_default();
+    let given = read(entries, findings);
+    let is_nothing = given == NodePortAddresses::default();
+    match mode {
+        Mode::Nftables if is_nothing => NodePortAddresses::primary(),
+        Mode::Nftables => given,
+        Mode::Iptables => {
+            let loopback = config.iptables.localhost_node_ports.unwrap_or(true);
+            if given.localhost && !loopback {
+                let message =
+                    "the word localhost contradicts iptables.localhostNodePorts, which is false";
+                findings.refuse(FIELD, message);
+            }
+            NodePortAddresses {
+                all: given.all || is_nothing,
+                loopback,
+                ..given
+            }
+        }
+    }
+}
+
+/// Reads the words and networks; they add up.
+fn read(entries: &[String], findings: &mut Findings<'_>) -> NodePortAddresses {
     let mut addresses = NodePortAddresses::default();
     for (index, entry) in entries.iter().enumerate() {
         match entry.trim() {
@@ -14,18 +49,14 @@ pub(super) fn read(entries: &[String], errors: &mut Vec<(usize, String)>) -> Nod
             "all" => addresses.all = true,
             network => match parse_net(network) {
                 Ok(net) => addresses.networks.push(net),
-                Err(_) => errors.push((
-                    index,
+                Err(_) => findings.refuse(
+                    &format!("{FIELD}[{index}]"),
                     format!(
                         "{network:?} is neither a network in CIDR notation nor one of primary, localhost, all"
                     ),
-                )),
+                ),
             },
         }
     }
-    if addresses == NodePortAddresses::default() {
-        NodePortAddresses::primary()
-    } else {
-        addresses
-    }
+    addresses
 }

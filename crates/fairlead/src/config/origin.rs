@@ -14,8 +14,11 @@ pub(super) struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// What to call a field in a message.
+    /// What to call a field in a message. A flag that stands for no field is called by its name.
     pub(super) fn name(&self, field: &str) -> String {
+        if field.starts_with("--") {
+            return field.to_owned();
+        }
         let plain = field.split('[').next().unwrap_or(field);
         let stands = |flag: &&'static Flag| flag.fields.contains(&plain);
         let given = self.given.flags();

@@ -62,6 +62,20 @@ fn networks_for_node_ports_are_of_the_families_that_there_are() {
     assert_eq!(judgement.warnings, [expected]);
 }
 
+#[test]
+fn node_ports_everywhere_are_told_of_where_nobody_asked_for_them() {
+    let unset: Change = |config| "iptables".clone_into(&mut config.mode);
+    let judgement = judged(unset, Family::V4, true, &[]);
+    let expected = "nodePortAddresses is not set: node ports answer on all local addresses; primary limits them to \
+                    those of the Node";
+    assert_eq!(judgement.warnings, [expected]);
+    let all: Change = |config| {
+        "iptables".clone_into(&mut config.mode);
+        config.node_port_addresses = Some(words(&["0.0.0.0/0", "::/0"]));
+    };
+    assert_eq!(judged(all, Family::V4, true, &[]), Judgement::default());
+}
+
 /// Rows: the configuration, pod CIDRs, and whether something is wrong on a node of IPv4 alone and
 /// on one of both.
 type WrongRow = (Change, &'static [&'static str], Found, Found);

@@ -7,6 +7,11 @@ fn what_kube_proxy_accepts_is_accepted() {
     check(&[
         ("mode: ''", ""),
         ("mode: nftables", ""),
+        ("mode: iptables", ""),
+        (
+            "mode: iptables\nnftables: {masqueradeBit: 32, syncPeriod: -1s}",
+            "",
+        ),
         (
             "mode: nftables\niptables: {masqueradeAll: true}\nipvs: {scheduler: foo, excludeCIDRs: [x]}",
             "",

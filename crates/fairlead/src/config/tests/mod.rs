@@ -2,6 +2,7 @@
 
 mod accepted;
 mod addresses;
+mod iptables;
 mod kept;
 mod meant;
 mod precedence;

@@ -176,9 +176,8 @@ fn networks_are_refused_with_their_index() {
 
 #[test]
 fn modes_that_are_not_there_are_refused() {
-    let instead = "; set it to nftables, or leave it empty";
+    let instead = "; set it to nftables or iptables, or leave it empty";
     for (mode, message) in [
-        ("iptables", "mode iptables is not available yet"),
         ("ipvs", "mode ipvs is not available yet"),
         ("userspace", "mode userspace is not available yet"),
         ("kernelspace", "mode kernelspace is for Windows"),

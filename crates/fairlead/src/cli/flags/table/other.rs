@@ -8,7 +8,7 @@ const FEW_REQUESTS: &str = "the API is sent a few requests, and less when it fai
 const USERSPACE: &str = "it was for userspace mode, which kube-proxy no longer has";
 
 /// Fairlead's own.
-pub(super) static OURS: [Flag; 8] = [
+pub(super) static OURS: [Flag; 9] = [
     Flag::new(
         "manifests",
         Slot::Text(|flags| &mut flags.other.manifests),
@@ -43,13 +43,13 @@ pub(super) static OURS: [Flag; 8] = [
     Flag::new(
         "traffic-counters",
         Slot::Bool(|flags| &mut flags.other.traffic_counters),
-        "Count packets, bytes and connections of each Service.",
+        "Count packets, bytes and connections of each Service, in nftables mode.",
     )
     .standing(Standing::Always),
     Flag::new(
         "metrics-max-services",
         Slot::Int(|flags| &mut flags.other.metrics_max_services),
-        "How many Services may have metrics of their own.",
+        "How many Services may have metrics of their own, in nftables mode.",
     )
     .standing(Standing::Always),
     Flag::of(
@@ -58,6 +58,13 @@ pub(super) static OURS: [Flag; 8] = [
         Slot::Int(|flags| flags.config.nftables.masquerade_bit.get_or_insert_default()),
         "The bit of the packet mark, 0 to 31, that asks for masquerading in nftables mode.",
     ),
+    Flag::new(
+        "iptables-variant",
+        Slot::Text(|flags| &mut flags.other.iptables_variant),
+        "Which of the kernel's two iptables is written in iptables mode: nft, legacy, or auto for the one that has \
+         rules already.",
+    )
+    .standing(Standing::Always),
 ];
 
 /// What `fairlead render` takes besides.

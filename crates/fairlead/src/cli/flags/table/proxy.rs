@@ -7,7 +7,7 @@ pub(super) static FLAGS: [Flag; 27] = [
         "proxy-mode",
         &["mode"],
         Slot::Text(|flags| &mut flags.config.mode),
-        "How Services are implemented: nftables, which is also meant by nothing.",
+        "How Services are implemented: nftables, which is also meant by nothing, or iptables.",
     ),
     Flag::of(
         "bind-address",
@@ -88,8 +88,8 @@ pub(super) static FLAGS: [Flag; 27] = [
         "nodeport-addresses",
         &["nodePortAddresses"],
         Slot::List(|flags| &mut flags.config.node_port_addresses),
-        "Where node ports answer: networks, primary (the addresses of the Node object, which is also meant by nothing), \
-         localhost, all.",
+        "Where node ports answer: networks, primary (the addresses of the Node object), localhost, all. Nothing means \
+         primary in nftables mode, and all in iptables mode.",
     ),
     Flag::of(
         "masquerade-all",
@@ -114,7 +114,7 @@ pub(super) static FLAGS: [Flag; 27] = [
                 .localhost_node_ports
                 .get_or_insert_default()
         }),
-        "Whether node ports answer on localhost in iptables mode.",
+        "Whether node ports answer on the IPv4 localhost in iptables mode, where --nodeport-addresses holds it.",
     ),
     Flag::of(
         "iptables-sync-period",

@@ -1,0 +1,116 @@
+//! What is given and has no effect: because of the file, of the mode, or at all.
+
+use super::complete::Completed;
+use super::mode::Mode;
+use super::origin::is_of_the_log;
+use crate::cli::flags::{Flag, Flags, Given, Standing, all};
+
+/// A single warning for all flags that the file makes void.
+pub(super) fn ignored(given: &Given) -> Option<String> {
+    let void = |flag: &&Flag| flag.standing != Standing::Always && !is_of_the_log(flag);
+    let names: Vec<_> = given
+        .flags()
+        .into_iter()
+        .filter(void)
+        .map(ToString::to_string)
+        .collect();
+    (!names.is_empty()).then(|| format!("ignored because of --config: {}", names.join(", ")))
+}
+
+/// One warning for each flag and field that is given and deprecated or never counts.
+pub(super) fn without_effect(completed: &Completed<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let origin = completed.origin();
+    for flag in completed.given.flags() {
+        match flag.standing {
+            Standing::Deprecated(instead) if completed.lines.is_none() => {
+                warnings.push(format!("{flag} is deprecated: {instead}"));
+            }
+            Standing::Never(why) if origin.counts(flag) => {
+                warnings.push(format!("{flag} has no effect: {why}"));
+            }
+            _ => {}
+        }
+    }
+    warnings.extend(of_another_mode(completed));
+    if completed.lines.is_some() {
+        warnings.extend(fields_without_effect(completed));
+    }
+    let config = &completed.config;
+    for (field, value, why) in [
+        (
+            "clientConnection.acceptContentTypes",
+            &config.client_connection.accept_content_types,
+            "the API is always asked for JSON",
+        ),
+        ("portRange", &config.port_range, "it was for userspace mode"),
+    ] {
+        if !value.is_empty() {
+            let name = origin.name(field);
+            warnings.push(format!("{name} has no effect: {why}"));
+        }
+    }
+    warnings
+}
+
+/// Flags that were given for a mode that is not the one.
+fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
+    const NO_COUNTERS: &str =
+        "its rules are kube-proxy's, which do not count the traffic of Services";
+    let (given, config) = (completed.given, &completed.config);
+    let by_flags = completed.lines.is_none();
+    // Without a mode the bit of iptables mode counts in ours.
+    let is_lent = given.flags.config.mode.is_empty() || given.has("nftables-masquerade-bit");
+    let localhost = config.iptables.localhost_node_ports == Some(true);
+    let counts = given.flags.other.traffic_counters;
+    let rows = match Mode::of(&config.mode) {
+        Mode::Nftables => [
+            (
+                by_flags && !is_lent,
+                "iptables-masquerade-bit",
+                "use --nftables-masquerade-bit",
+            ),
+            (
+                by_flags && localhost,
+                "iptables-localhost-nodeports",
+                "use the word localhost in --nodeport-addresses",
+            ),
+            (true, "iptables-variant", "it is for iptables mode"),
+        ],
+        Mode::Iptables => [
+            (
+                by_flags,
+                "nftables-masquerade-bit",
+                "use --iptables-masquerade-bit",
+            ),
+            (counts, "traffic-counters", NO_COUNTERS),
+            (true, "metrics-max-services", NO_COUNTERS),
+        ],
+    };
+    let told = rows
+        .into_iter()
+        .filter(|(counts, flag, _)| *counts && given.has(flag));
+    told.map(|(_, flag, why)| format!("--{flag} does not count in {} mode; {why}", config.mode))
+        .collect()
+}
+
+fn fields_without_effect(completed: &Completed<'_>) -> Vec<String> {
+    let origin = completed.origin();
+    let mut flags = Flags {
+        config: completed.config.clone(),
+        ..Flags::default()
+    };
+    let mut defaults = Flags::default();
+    let mut warn = |flag: &'static Flag| {
+        let Standing::Never(why) = flag.standing else {
+            return None;
+        };
+        let given = completed.given.has(flag.name) && origin.counts(flag);
+        if given || flag.slot.show(&mut flags) == flag.slot.show(&mut defaults) {
+            return None;
+        }
+        let name = origin.name(flag.fields.first()?);
+        Some(format!("{name} has no effect: {why}"))
+    };
+    all().filter_map(&mut warn).collect()
+}
