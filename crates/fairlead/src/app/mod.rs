@@ -51,7 +51,8 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
         return Ok(());
     }
     let health = Health::new(options.patience());
-    let metrics = Arc::new(Metrics::new(&families).context("cannot register metrics")?);
+    let metrics =
+        Arc::new(Metrics::new(options.mode, &families).context("cannot register metrics")?);
     metrics.features(&options.gates);
     let source = Source::open(&options, &metrics, &health)?;
     if options.once {

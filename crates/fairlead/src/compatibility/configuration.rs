@@ -46,12 +46,10 @@ fn is_of_an_absent_mode(flag: &Flag) -> bool {
     !flag.fields.is_empty() && flag.fields.iter().all(|field| !has_effect(field))
 }
 
-/// Whether a field is of a mode that is built, or of none. Without a mode the masquerading and
-/// the periods of iptables mode are meant.
+/// Whether a field is of a mode that is built, or of none.
 fn has_effect(field: &str) -> bool {
-    let (section, rest) = field.split_once('.').unwrap_or(("", field));
-    let borrowed = section == "iptables" && rest != "localhostNodePorts";
-    borrowed || !matches!(section, "iptables" | "ipvs") || is_built(section)
+    let section = field.split_once('.').map_or("", |(section, _)| section);
+    !matches!(section, "iptables" | "ipvs") || is_built(section)
 }
 
 #[test]

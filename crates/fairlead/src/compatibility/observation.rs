@@ -7,8 +7,9 @@ use fairlead_source::cluster::EventKind;
 
 use super::{Row, cells, compare, hold, list, table};
 use crate::app::EVENTS;
+use crate::config::Mode;
 use crate::http::paths;
-use crate::metrics::everything;
+use crate::metrics::{Metric, everything};
 
 const METRICS: &str = include_str!("../../tests/kube-proxy/metrics.txt");
 const PAGES: &str = include_str!("../../tests/kube-proxy/pages.txt");
@@ -23,8 +24,6 @@ const READERS: [&str; 2] = [
 
 /// What knows the taint.
 const NODE: &str = include_str!("../../../core/src/model/node.rs");
-
-const MODE: &str = "nftables";
 
 /// The bounds of buckets by name.
 fn buckets() -> BTreeMap<String, Vec<String>> {
@@ -45,17 +44,22 @@ fn buckets_are_those_of_kube_proxy() {
     }
 }
 
+/// Whether a metric is one of a mode.
+fn is_in(row: &Row, mode: Mode) -> bool {
+    let mut modes = row.facts[4].split(',');
+    modes.any(|word| word == "all" || word == mode.name())
+}
+
 #[test]
 fn metrics_are_those_of_kube_proxy_and_ours() {
     let is_metric = |row: &Vec<String>| row[0] != "buckets";
     let listed = list(METRICS).into_iter().filter(is_metric);
     let mut rows = hold("Metrics", listed.collect());
-    for row in &rows {
-        let modes: Vec<&str> = row.facts[4].split(',').collect();
-        let in_mode = modes == ["all"] || modes.contains(&MODE);
-        assert!(in_mode || !row.verdict.is_there(), "{}", row.name());
-    }
     rows.extend(table("Metrics of Fairlead"));
+    for row in &rows {
+        let can_be = Mode::ALL.into_iter().any(|mode| is_in(row, mode));
+        assert!(can_be || !row.verdict.is_there(), "{}", row.name());
+    }
     let bounds = buckets();
     let with_bounds = |row: Row| {
         let [name, kind, labels, buckets, _] = &row.facts[..] else {
@@ -68,22 +72,23 @@ fn metrics_are_those_of_kube_proxy_and_ours() {
             ..row
         }
     };
-    let rows: Vec<Row> = rows.into_iter().map(with_bounds).collect();
-    let program = everything().into_iter().map(|(name, metric)| {
-        let labels: BTreeSet<_> = metric
-            .labels
-            .iter()
-            .map(|labels| labels.join(","))
-            .collect();
-        let bounds: BTreeSet<_> = metric
-            .buckets
-            .values()
-            .map(|bounds| bounds.join(" "))
-            .collect();
-        let all = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(" or ");
-        (name, vec![metric.kind, all(labels), all(bounds)])
-    });
-    compare("Metrics", &rows, &program.collect());
+    for mode in Mode::ALL {
+        let of_mode = rows.iter().filter(|row| is_in(row, mode)).cloned();
+        let of_mode: Vec<Row> = of_mode.map(with_bounds).collect();
+        compare(&format!("Metrics, {mode}"), &of_mode, &told(mode));
+    }
+}
+
+/// The metrics that the program has in a mode: type, labels and buckets by name.
+fn told(mode: Mode) -> BTreeMap<String, Vec<String>> {
+    let all = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(" or ");
+    let facts = |(name, metric): (String, Metric)| {
+        let labels = metric.labels.iter().map(|labels| labels.join(","));
+        let bounds = metric.buckets.values().map(|bounds| bounds.join(" "));
+        let facts = vec![metric.kind, all(labels.collect()), all(bounds.collect())];
+        (name, facts)
+    };
+    everything(mode).into_iter().map(facts).collect()
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod client;
 mod conntrack;
+mod iptables;
 mod nftables;
 mod own;
 mod probes;
@@ -30,12 +31,14 @@ use prometheus::core::Collector;
 use prometheus::{Registry, Result, TextEncoder};
 
 #[cfg(test)]
-pub(crate) use tests::everything;
+pub(crate) use tests::{Metric, everything};
 
-use crate::config::Gates;
+use crate::config::{Gates, Mode};
 
 use client::ClientMetrics;
 use conntrack::ConntrackMetrics;
+pub(crate) use iptables::CountedPackets;
+use iptables::IptablesMetrics;
 use nftables::NftablesMetrics;
 use own::OwnMetrics;
 use probes::ProbeMetrics;
@@ -54,7 +57,7 @@ const DURATIONS: [f64; 15] = [
 pub(crate) struct Metrics {
     registry: Registry,
     sync: SyncMetrics,
-    nftables: NftablesMetrics,
+    mode: ModeMetrics,
     conntrack: ConntrackMetrics,
     probes: ProbeMetrics,
     client: ClientMetrics,
@@ -62,14 +65,24 @@ pub(crate) struct Metrics {
     own: OwnMetrics,
 }
 
+/// Those of one mode alone.
+#[derive(Debug)]
+enum ModeMetrics {
+    Nftables(NftablesMetrics),
+    Iptables(IptablesMetrics),
+}
+
 impl Metrics {
-    /// The metrics of a proxy in nftables mode that serves these families.
-    pub(crate) fn new(families: &[Family]) -> Result<Metrics> {
+    /// The metrics of a proxy in a mode that serves these families.
+    pub(crate) fn new(mode: Mode, families: &[Family]) -> Result<Metrics> {
         let registry = Registry::new();
         let make = Registrar::new(&registry, families);
         let metrics = Metrics {
             sync: SyncMetrics::new(&make)?,
-            nftables: NftablesMetrics::new(&make)?,
+            mode: match mode {
+                Mode::Nftables => ModeMetrics::Nftables(NftablesMetrics::new(&make)?),
+                Mode::Iptables => ModeMetrics::Iptables(IptablesMetrics::new(&make)?),
+            },
             conntrack: ConntrackMetrics::new(&make)?,
             probes: ProbeMetrics::new(&make)?,
             client: ClientMetrics::new(&make)?,
@@ -109,13 +122,19 @@ impl Metrics {
         self.sync.ended(report.full, took);
         self.sync.succeeded(report, triggers, Timestamp::now());
         self.own.succeeded(report);
+        if let ModeMetrics::Iptables(metrics) = &self.mode {
+            metrics.succeeded(&report.rules);
+        }
     }
 
     /// A sync failed: one of everything or of what had changed, which was nothing but cleaning
     /// up if nobody had asked for it.
     pub(crate) fn failed(&self, full: bool, asked_for: bool, took: Duration) {
         self.sync.ended(full, took);
-        self.nftables.failed(!asked_for);
+        match &self.mode {
+            ModeMetrics::Nftables(metrics) => metrics.failed(!asked_for),
+            ModeMetrics::Iptables(metrics) => metrics.failed(full),
+        }
     }
 
     /// The connections of a family were looked through, and stale ones deleted.
@@ -163,6 +182,18 @@ impl Metrics {
         services: usize,
     ) -> Result<()> {
         self.register(traffic::traffic(from, families, services)?)
+    }
+
+    /// Has the packets that rules of iptables mode count read whenever somebody scrapes. Where the
+    /// kernel cannot count them there are no such metrics.
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "iptables mode cannot be run yet")
+    )]
+    pub(crate) fn packets(&self, counted: CountedPackets) -> Result<()> {
+        let (collector, metrics) = iptables::packets(counted)?;
+        self.program.registered(metrics);
+        self.register(collector)
     }
 
     /// These feature gates have these values.

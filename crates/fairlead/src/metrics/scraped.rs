@@ -19,6 +19,22 @@ pub(crate) struct Described {
     pub(crate) labels: &'static [&'static str],
 }
 
+impl Described {
+    /// A counter.
+    pub(super) const fn counter(
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+    ) -> Described {
+        Described {
+            name,
+            help,
+            kind: Kind::Counter,
+            labels,
+        }
+    }
+}
+
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -92,6 +108,13 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
+    /// Adds a count, as [`Samples::add`] does. Prometheus has floats alone, which are exact up to
+    /// 2^53: months at 1 GB/s.
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn count(&mut self, name: &str, values: &[&str], count: u64) {
+        self.add(name, values, count as f64);
+    }
+
     /// Adds a value of the metric of this name, with the values of its labels in their order.
     /// Each combination of values may be added once.
     pub(crate) fn add(&mut self, name: &str, values: &[&str], value: f64) {

@@ -4,9 +4,11 @@
 #![allow(clippy::float_cmp)]
 
 mod exposition;
+mod iptables;
 mod node;
 mod table;
 mod traffic;
 mod values;
 
+pub(crate) use exposition::Metric;
 pub(crate) use table::everything;

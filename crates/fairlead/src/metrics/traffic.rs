@@ -18,31 +18,31 @@ use super::scraped::{Described, Kind, Samples, Scraped};
 const SERVICE: &[&str] = &["namespace", "service"];
 const DIRECTED: &[&str] = &["namespace", "service", "direction"];
 
-const CONNECTIONS: Described = counter(
+const CONNECTIONS: Described = Described::counter(
     "fairlead_service_connections_total",
     "Connections that were sent to an endpoint of a Service",
     SERVICE,
 );
 
-const PACKETS: Described = counter(
+const PACKETS: Described = Described::counter(
     "fairlead_service_packets_total",
     "Packets of connections to a Service: original, from its clients, or reply, to them",
     DIRECTED,
 );
 
-const BYTES: Described = counter(
+const BYTES: Described = Described::counter(
     "fairlead_service_bytes_total",
     "Bytes of these packets, from the IP header on",
     DIRECTED,
 );
 
-const REFUSED: Described = counter(
+const REFUSED: Described = Described::counter(
     "fairlead_service_refused_packets_total",
     "Packets to a Service that were refused for want of an endpoint",
     SERVICE,
 );
 
-const DROPPED: Described = counter(
+const DROPPED: Described = Described::counter(
     "fairlead_dropped_packets_total",
     "Packets that were rejected or dropped, by the reason",
     &["reason"],
@@ -54,19 +54,6 @@ const TOOK: Described = Described {
     kind: Kind::Gauge,
     labels: &[],
 };
-
-const fn counter(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-) -> Described {
-    Described {
-        name,
-        help,
-        kind: Kind::Counter,
-        labels,
-    }
-}
 
 /// What the tables of these families count, read by a handle of their own. At most `services`
 /// Services are told one by one.
@@ -98,24 +85,18 @@ fn tell(traffic: &Traffic, samples: &mut Samples) {
     add(samples, ["", "others"], traffic.others());
     for reason in Reason::ALL {
         let packets = traffic.refused(reason);
-        samples.add(DROPPED.name, &[reason.name()], float(packets));
+        samples.count(DROPPED.name, &[reason.name()], packets);
     }
     samples.add(TOOK.name, &[], traffic.took().as_secs_f64());
 }
 
 fn add(samples: &mut Samples, [namespace, service]: [&str; 2], totals: Totals) {
     let name = [namespace, service];
-    samples.add(CONNECTIONS.name, &name, float(totals.connections));
-    samples.add(REFUSED.name, &name, float(totals.refused));
+    samples.count(CONNECTIONS.name, &name, totals.connections);
+    samples.count(REFUSED.name, &name, totals.refused);
     for (direction, counts) in [("original", totals.original), ("reply", totals.reply)] {
         let name = [namespace, service, direction];
-        samples.add(PACKETS.name, &name, float(counts.packets));
-        samples.add(BYTES.name, &name, float(counts.bytes));
+        samples.count(PACKETS.name, &name, counts.packets);
+        samples.count(BYTES.name, &name, counts.bytes);
     }
-}
-
-/// Prometheus has floats alone. They are exact up to 2^53, which takes months at 1 GB/s.
-#[allow(clippy::cast_precision_loss)]
-fn float(count: u64) -> f64 {
-    count as f64
 }

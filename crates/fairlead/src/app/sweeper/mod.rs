@@ -114,6 +114,7 @@ mod tests {
 
     use super::backlog::tests::{dns, endpoint, served_by};
     use super::*;
+    use crate::config::Mode;
 
     fn flow(client: &str, asked: &str, answers: &str) -> conntrack::Flow {
         let parse = |text: &str| -> IpAddr { text.parse().unwrap() };
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_family_that_fails_does_not_keep_the_other_from_being_swept() {
-        let metrics = Metrics::new(&Family::BOTH).unwrap();
+        let metrics = Metrics::new(Mode::Nftables, &Family::BOTH).unwrap();
         let mut sweep = served_by(Family::V4, &["10.244.0.1"]);
         let six = vec![endpoint("fd00:10::1")];
         sweep.suspects.insert([dns(Family::V6)], six);
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_the_kernel_keeps_is_a_failure() {
-        let metrics = Metrics::new(&Family::BOTH).unwrap();
+        let metrics = Metrics::new(Mode::Nftables, &Family::BOTH).unwrap();
         let mut table = FakeConntrack::default();
         table.refuse_deletions = Some(16);
         table.insert(flow("10.244.0.9", "10.96.0.10", "10.244.0.2"));

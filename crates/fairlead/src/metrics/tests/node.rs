@@ -20,6 +20,7 @@ use nix::errno::Errno;
 
 use super::super::Metrics;
 use super::exposition::parse;
+use crate::config::Mode;
 
 type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
 
@@ -33,6 +34,11 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new() -> Node {
+        Node::in_mode(Mode::Nftables)
+    }
+
+    /// With the metrics of a mode.
+    pub(super) fn in_mode(mode: Mode) -> Node {
         let failing = Rc::new(Cell::new(false));
         let fails = Rc::clone(&failing);
         let fault = move |call| {
@@ -46,7 +52,7 @@ impl Node {
         };
         Node {
             model: Model::new(settings),
-            metrics: Metrics::new(&Family::BOTH).unwrap(),
+            metrics: Metrics::new(mode, &Family::BOTH).unwrap(),
             engine: Engine::new(Nftables, Faulty::new(FakeNft::new(), faults), &Family::BOTH),
             failing,
         }

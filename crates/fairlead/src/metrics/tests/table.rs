@@ -6,16 +6,21 @@ use fairlead_core::address::Family;
 use fairlead_core::api::Kind;
 use fairlead_source::cluster::WatchStatus;
 
-use crate::config::Gates;
+use crate::config::{Gates, Mode};
 
+use super::super::Metrics;
 use super::exposition::{Exposition, parse};
+use super::iptables::counted;
 use super::node::Node;
 
-/// What there is when everything has happened once.
-pub(crate) fn everything() -> Exposition {
-    let mut node = Node::new();
+/// What there is in a mode when everything has happened once.
+pub(crate) fn everything(mode: Mode) -> Exposition {
+    let mut node = Node::in_mode(mode);
     node.queue_and_sync();
-    node.count_traffic(10);
+    match mode {
+        Mode::Nftables => node.count_traffic(10),
+        Mode::Iptables => node.metrics.packets(counted(Some(1))).unwrap(),
+    }
     let metrics = &node.metrics;
     metrics.features(&Gates::default());
     metrics.rest_client_answered("GET", "192.0.2.1:6443", "200", Duration::from_millis(3));
@@ -32,8 +37,8 @@ pub(crate) fn everything() -> Exposition {
 
 #[test]
 fn every_family_that_is_served_has_its_own() {
-    let found = everything();
-    for (name, metric) in &found {
+    let all = Mode::ALL.map(everything);
+    for (name, metric) in all.iter().flatten() {
         let of_family = |family: Family| {
             let word = format!("ip_family={family}");
             metric
@@ -53,13 +58,15 @@ fn every_family_that_is_served_has_its_own() {
                 .any(|label| label == "ip_family")
         );
     }
-    let only = super::super::Metrics::new(&[Family::V4]).unwrap();
-    assert!(!only.text().unwrap().contains("IPv6"));
+    for mode in Mode::ALL {
+        let only = Metrics::new(mode, &[Family::V4]).unwrap();
+        assert!(!only.text().unwrap().contains("IPv6"));
+    }
 }
 
 #[test]
 fn every_metric_says_what_it_is() {
-    let found = everything();
+    let found = everything(Mode::Nftables);
     assert_eq!(found["kubernetes_build_info"].samples.len(), 1);
     let build = found["kubernetes_build_info"]
         .samples
@@ -67,20 +74,21 @@ fn every_metric_says_what_it_is() {
         .next()
         .unwrap();
     assert!(build.contains("git_version=v1.36.0+fairlead-"), "{build}");
-    for (name, metric) in &found {
+    for (name, metric) in found.iter().chain(&everything(Mode::Iptables)) {
         assert!(metric.help.len() > 5, "{name}: {:?}", metric.help);
     }
 }
 
 #[test]
 fn only_metrics_of_kube_proxy_count_as_registered() {
-    let found = everything();
-    let of_kube_proxy = found.keys().filter(|name| name.starts_with("kubeproxy_"));
-    let count = of_kube_proxy.count();
-    let told: Vec<f64> = found["registered_metrics_total"]
-        .samples
-        .values()
-        .copied()
-        .collect();
-    assert_eq!(told, [f64::from(u32::try_from(count).unwrap())]);
+    for found in Mode::ALL.map(everything) {
+        let of_kube_proxy = found.keys().filter(|name| name.starts_with("kubeproxy_"));
+        let count = of_kube_proxy.count();
+        let told: Vec<f64> = found["registered_metrics_total"]
+            .samples
+            .values()
+            .copied()
+            .collect();
+        assert_eq!(told, [f64::from(u32::try_from(count).unwrap())]);
+    }
 }

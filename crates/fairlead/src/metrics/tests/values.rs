@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::exposition::parse;
 use super::node::{Node, service, slice};
-use crate::config::Gates;
+use crate::config::{Gates, Mode};
 use crate::metrics::Metrics;
 use crate::metrics::scraped::{Described, Kind as Type, Scraped};
 
@@ -274,7 +274,7 @@ fn sweeps_are_counted_for_the_family_they_were_of() {
     assert_eq!(both(&node, took, "_count"), [0.0, 2.0]);
     let deleted = "kubeproxy_conntrack_reconciler_deleted_entries_total";
     assert_eq!(both(&node, deleted, ""), [0.0, 5.0]);
-    let only = Metrics::new(&[Family::V4]).unwrap();
+    let only = Metrics::new(Mode::Nftables, &[Family::V4]).unwrap();
     only.swept(Family::V6, Duration::from_millis(2), 5);
     assert!(!only.text().unwrap().contains("IPv6"));
 }
@@ -343,7 +343,7 @@ fn metrics_can_be_read_when_they_are_scraped() {
             labels: &[],
         },
     ];
-    let metrics = Metrics::new(&[Family::V4]).unwrap();
+    let metrics = Metrics::new(Mode::Nftables, &[Family::V4]).unwrap();
     let read = |scale: f64| {
         Scraped::new(&DESCRIBED, move |samples| {
             samples.add("fairlead_test_packets_total", &["ns", "web"], 2.0 * scale);
@@ -368,7 +368,12 @@ fn metrics_can_be_read_when_they_are_scraped() {
 
 #[test]
 fn the_process_is_the_one_that_runs() {
-    let metrics = parse(&Metrics::new(&[Family::V4]).unwrap().text().unwrap());
+    let metrics = parse(
+        &Metrics::new(Mode::Nftables, &[Family::V4])
+            .unwrap()
+            .text()
+            .unwrap(),
+    );
     let value = |name: &str| metrics[name].samples[""];
     let now = Timestamp::now().as_duration().as_secs_f64();
     let started = value("process_start_time_seconds");
