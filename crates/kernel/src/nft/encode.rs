@@ -2,7 +2,7 @@
 //! large transaction is, as many as fit.
 
 mod element;
-mod expression;
+pub(crate) mod expression;
 mod rule;
 mod set;
 #[cfg(test)]
@@ -284,7 +284,7 @@ fn comment_of(body: &mut Builder, kind: u16, comment: Option<&str>) {
 }
 
 /// `enum nf_inet_hooks` (linux/netfilter.h).
-pub(super) fn hook_number(hook: Hook) -> u32 {
+pub(crate) fn hook_number(hook: Hook) -> u32 {
     match hook {
         Hook::Prerouting => 0,
         Hook::Input => 1,

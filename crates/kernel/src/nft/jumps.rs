@@ -51,7 +51,7 @@ fn jump(attributes: Attributes<'_>) -> Option<Jump> {
 }
 
 /// The chain that an expression's verdict names, if it is one.
-fn verdict_chain(expression: Attribute<'_>) -> Option<&str> {
+pub(crate) fn verdict_chain(expression: Attribute<'_>) -> Option<&str> {
     let name = expression.nested().find(wire::NFTA_EXPR_NAME)?.str();
     let data = expression.nested().find(wire::NFTA_EXPR_DATA)?;
     let immediate = data.nested().find(wire::NFTA_IMMEDIATE_DATA)?;

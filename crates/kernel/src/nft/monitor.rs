@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::handle::CallError;
+use super::observe::is_of;
 use super::ruleset::TableId;
 use super::wire;
 use crate::netlink::{Message, Protocol, Socket};
@@ -65,19 +66,18 @@ impl NftMonitor {
 
     /// Reads all that has been reported, without waiting.
     pub fn drain(&mut self) -> Result<Touched, CallError> {
-        let mut touched = Touched::Nothing;
-        loop {
-            match self.socket.try_receive() {
-                Ok(None) => return Ok(touched),
-                Ok(Some(mut messages)) => {
-                    if messages.any(|message| is_foreign(&message, &self.tables, self.own_port)) {
-                        touched = touched.max(Touched::Ours);
-                    }
-                }
-                Err(error) if error.errno == libc::ENOBUFS => touched = Touched::Lost,
-                Err(error) => return Err(error),
-            }
-        }
+        let tables = &self.tables;
+        drain(&mut self.socket, self.own_port, |message| {
+            is_of_any(message, tables)
+        })
+    }
+
+    /// Reads all that has been reported, without waiting; what is ours, `is_ours` says.
+    pub(crate) fn drain_for(
+        &mut self,
+        is_ours: impl Fn(&Message<'_>) -> bool,
+    ) -> Result<Touched, CallError> {
+        drain(&mut self.socket, self.own_port, is_ours)
     }
 }
 
@@ -87,15 +87,27 @@ impl AsFd for NftMonitor {
     }
 }
 
-/// Someone else's change of one of the tables. (That a generation has ended names no table.)
-fn is_foreign(message: &Message<'_>, tables: &[TableId], own_port: u32) -> bool {
-    if message.port == own_port || message.kind == wire::NFT_MSG_NEWGEN {
-        return false;
+fn drain(
+    socket: &mut Socket,
+    own_port: u32,
+    is_ours: impl Fn(&Message<'_>) -> bool,
+) -> Result<Touched, CallError> {
+    let mut touched = Touched::Nothing;
+    loop {
+        match socket.try_receive() {
+            Ok(None) => return Ok(touched),
+            Ok(Some(mut messages)) => {
+                if messages.any(|message| message.port != own_port && is_ours(&message)) {
+                    touched = touched.max(Touched::Ours);
+                }
+            }
+            Err(error) if error.errno == libc::ENOBUFS => touched = Touched::Lost,
+            Err(error) => return Err(error),
+        }
     }
-    let family = message.payload.first();
-    let name = message.attributes(wire::HEADER).find(wire::NFTA_TABLE);
-    let name = name.and_then(|name| name.str());
-    tables
-        .iter()
-        .any(|table| family == Some(&wire::family_number(table.family)) && name == Some(table.name))
+}
+
+/// A change of one of the tables. (That a generation has ended names no table.)
+fn is_of_any(message: &Message<'_>, tables: &[TableId]) -> bool {
+    message.kind != wire::NFT_MSG_NEWGEN && tables.iter().any(|table| is_of(message, *table))
 }

@@ -22,9 +22,21 @@ pub(super) fn observe(
     nft: &mut NftSocket,
     table: TableId,
 ) -> Result<Option<ObservedTable>, CallError> {
+    steady(nft, table, |socket| read(socket, table))
+}
+
+/// What `read` reads of a table while nobody changes anything.
+///
+/// # Errors
+/// `EAGAIN` when something was changed again and again meanwhile.
+pub(crate) fn steady<T>(
+    nft: &mut NftSocket,
+    table: TableId,
+    mut read: impl FnMut(&mut Socket) -> Result<T, CallError>,
+) -> Result<T, CallError> {
     for _ in 0..ATTEMPTS {
         let before = nft.generation()?;
-        let observed = read(nft.as_mut(), table);
+        let observed = read(nft.as_mut());
         if nft.generation()? == before {
             return observed;
         }
@@ -53,7 +65,10 @@ fn read(socket: &mut Socket, table: TableId) -> Result<Option<ObservedTable>, Ca
 }
 
 /// The table without what is in it.
-fn read_table(socket: &mut Socket, table: TableId) -> Result<Option<ObservedTable>, CallError> {
+pub(crate) fn read_table(
+    socket: &mut Socket,
+    table: TableId,
+) -> Result<Option<ObservedTable>, CallError> {
     let answer = socket.query(
         &request(wire::NFT_MSG_GETTABLE, "NFT_MSG_GETTABLE", table),
         |body| name_table(body, table),
@@ -199,18 +214,18 @@ fn is_counter(expression: &Attribute<'_>) -> bool {
     name.and_then(|name| name.str()) == Some("counter")
 }
 
-pub(super) fn name_table(body: &mut Builder, table: TableId) {
+pub(crate) fn name_table(body: &mut Builder, table: TableId) {
     wire::header(body, wire::family_number(table.family), 0);
     body.string(wire::NFTA_TABLE, table.name);
 }
 
-pub(super) fn is_of(message: &Message<'_>, table: TableId) -> bool {
+pub(crate) fn is_of(message: &Message<'_>, table: TableId) -> bool {
     let name = message.attributes(wire::HEADER).find(wire::NFTA_TABLE);
     message.payload.first() == Some(&wire::family_number(table.family))
         && name.and_then(|name| name.str()) == Some(table.name)
 }
 
-pub(super) fn request(kind: u16, call: &'static str, table: TableId) -> Request<'static> {
+pub(crate) fn request(kind: u16, call: &'static str, table: TableId) -> Request<'static> {
     Request {
         kind,
         flags: 0,

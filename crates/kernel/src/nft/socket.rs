@@ -90,8 +90,8 @@ impl NftSocket {
         }
     }
 
-    fn send(&mut self, transaction: &Transaction) -> Result<(), CallError> {
-        let bytes = transaction.as_slice();
+    /// Sends the messages of a transaction, numbered from [`Socket::next_sequence`] on.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), CallError> {
         // The kernel doubles it, for what it itself needs to keep the bytes.
         self.socket.set_send_buffer(bytes.len())?;
         self.socket.send(bytes).map_err(|error| match error.errno {
@@ -107,32 +107,22 @@ impl NftSocket {
         })
     }
 
-    /// Reads what the kernel says of a transaction. It says all before `send` returns.
     fn answers(&mut self, batches: &[Batch], transaction: &Transaction) -> Result<(), CommitError> {
         let mut done = false;
         let mut failure = None;
         let mut refusals = Vec::new();
-        loop {
-            match self.socket.try_receive() {
-                Ok(None) => break,
-                Ok(Some(messages)) => {
-                    for ack in messages.filter_map(|message| message.ack()) {
-                        match transaction.subject(ack.sequence, ack.offset) {
-                            Subject::Other => {}
-                            _ if ack.errno == 0 => done = true,
-                            Subject::Transaction => failure = Some(failed("commit", ack.errno)),
-                            Subject::Operation { batch, op, element } => {
-                                let place = (batch, op, element);
-                                refusals.extend(refusal(&self.sets, batches, place, &ack));
-                            }
-                        }
-                    }
+        let lost = each_answer(&mut self.socket, |ack| {
+            match transaction.subject(ack.sequence, ack.offset) {
+                Subject::Other => {}
+                _ if ack.errno == 0 => done = true,
+                Subject::Transaction => failure = Some(failed("commit", ack.errno)),
+                Subject::Operation { batch, op, element } => {
+                    let place = (batch, op, element);
+                    refusals.extend(refusal(&self.sets, batches, place, ack));
                 }
-                // There were more refusals than there was room for.
-                Err(error) if error.errno == libc::ENOBUFS => failure = Some(error),
-                Err(error) => return Err(error.into()),
             }
-        }
+        })?;
+        let failure = lost.or(failure);
         // An operation may take several messages, and each may be refused.
         refusals.dedup_by_key(|refusal| (refusal.batch, refusal.op, refusal.element));
         match failure {
@@ -152,7 +142,7 @@ impl Nft for NftSocket {
         self.remember_sets(batches);
         let transaction = encode(batches, self.socket.next_sequence());
         self.socket.skip_sequences(transaction.messages());
-        self.send(&transaction)?;
+        self.send(transaction.as_slice())?;
         self.answers(batches, &transaction)?;
         Ok(Committed {
             messages: transaction.messages() as usize,
@@ -168,6 +158,27 @@ impl Nft for NftSocket {
 impl AsMut<Socket> for NftSocket {
     fn as_mut(&mut self) -> &mut Socket {
         &mut self.socket
+    }
+}
+
+/// Reads what the kernel says of a transaction. It says all before `send` returns, or as much as
+/// there is room for: then the error that says so is returned.
+pub(crate) fn each_answer(
+    socket: &mut Socket,
+    mut hear: impl FnMut(&Ack<'_>),
+) -> Result<Option<CallError>, CallError> {
+    let mut lost = None;
+    loop {
+        match socket.try_receive() {
+            Ok(None) => return Ok(lost),
+            Ok(Some(messages)) => {
+                for ack in messages.filter_map(|message| message.ack()) {
+                    hear(&ack);
+                }
+            }
+            Err(error) if error.errno == libc::ENOBUFS => lost = Some(error),
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -191,7 +202,8 @@ fn refusal(
     })
 }
 
-fn shortened(text: &str) -> String {
+/// The start of a description that may be long.
+pub(crate) fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(DESCRIPTION).collect();
     if short.len() < text.len() {
         let _ = write!(short, "…");
@@ -199,7 +211,8 @@ fn shortened(text: &str) -> String {
     short
 }
 
-fn failed(call: &'static str, errno: i32) -> CallError {
+/// For a transaction as a whole.
+pub(crate) fn failed(call: &'static str, errno: i32) -> CallError {
     CallError {
         call,
         object: "nf_tables".to_owned(),

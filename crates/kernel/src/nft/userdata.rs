@@ -52,7 +52,7 @@ pub(super) fn comment(text: &str) -> Vec<u8> {
 }
 
 /// The comment in the userdata of anything but a set.
-pub(super) fn read_comment(userdata: &[u8]) -> Option<&str> {
+pub(crate) fn read_comment(userdata: &[u8]) -> Option<&str> {
     let value = find(userdata, COMMENT)?;
     std::str::from_utf8(value.strip_suffix(&[0]).unwrap_or(value)).ok()
 }

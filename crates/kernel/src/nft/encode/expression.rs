@@ -13,28 +13,44 @@ use crate::netlink::Builder;
 
 /// A register of four bytes: its number from 0 to 15.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Register(pub(super) u32);
+pub(crate) struct Register(pub(crate) u32);
 
 impl Register {
     /// Where the keys of lookups and what comparisons look at begin.
-    pub(super) const FIRST: Register = Register(0);
+    pub(crate) const FIRST: Register = Register(0);
 
-    /// `enum nft_registers`.
-    pub(super) fn number(self) -> u32 {
-        wire::NFT_REG32_00 + self.0
+    /// `enum nft_registers`. Every fourth has an older name as well, by which the kernel calls it
+    /// in its answers (`nft_dump_register` in net/netfilter/nf_tables_api.c).
+    pub(crate) fn number(self) -> u32 {
+        if self.0.is_multiple_of(4) {
+            wire::NFT_REG_1 + self.0 / 4
+        } else {
+            wire::NFT_REG32_00 + self.0
+        }
     }
 }
 
 /// The expressions of a rule being written.
-pub(super) struct Code<'a> {
-    pub(super) list: &'a mut Builder,
-    pub(super) family: Family,
+pub(crate) struct Code<'a> {
+    pub(crate) list: &'a mut Builder,
+    pub(crate) family: Family,
     /// The anonymous sets that the rule looks into, in order.
-    pub(super) sets: std::vec::IntoIter<u32>,
+    pub(crate) sets: std::vec::IntoIter<u32>,
+}
+
+impl<'a> Code<'a> {
+    /// No expressions yet, and no anonymous sets.
+    pub(crate) fn new(list: &'a mut Builder, family: Family) -> Code<'a> {
+        Code {
+            list,
+            family,
+            sets: Vec::new().into_iter(),
+        }
+    }
 }
 
 impl Code<'_> {
-    pub(super) fn expression(&mut self, name: &str, data: impl FnOnce(&mut Builder)) {
+    pub(crate) fn expression(&mut self, name: &str, data: impl FnOnce(&mut Builder)) {
         self.list.nest(wire::NFTA_LIST_ELEM, |expression| {
             expression.string(wire::NFTA_EXPR_NAME, name);
             expression.nest(wire::NFTA_EXPR_DATA, data);
@@ -42,7 +58,7 @@ impl Code<'_> {
     }
 
     /// Loads fields side by side and returns the register after them.
-    pub(super) fn load(&mut self, fields: &[Expr], mut register: Register) -> Register {
+    pub(crate) fn load(&mut self, fields: &[Expr], mut register: Register) -> Register {
         for field in fields {
             self.load_field(*field, register);
             register = Register(register.0 + self.width(*field));
@@ -51,7 +67,7 @@ impl Code<'_> {
     }
 
     /// How many registers a field takes.
-    pub(super) fn width(&self, field: Expr) -> u32 {
+    pub(crate) fn width(&self, field: Expr) -> u32 {
         match field {
             Expr::SourceAddress | Expr::DestinationAddress | Expr::OriginalDestination => {
                 self.address_length() / 4
@@ -64,7 +80,7 @@ impl Code<'_> {
         }
     }
 
-    pub(super) fn load_field(&mut self, field: Expr, register: Register) {
+    pub(crate) fn load_field(&mut self, field: Expr, register: Register) {
         match field {
             Expr::SourceAddress | Expr::DestinationAddress => {
                 self.load_address(field, self.address_length(), register);
@@ -93,7 +109,7 @@ impl Code<'_> {
     }
 
     /// Loads something of the packet's connection.
-    pub(super) fn load_connection(&mut self, key: u32, register: Register) {
+    pub(crate) fn load_connection(&mut self, key: u32, register: Register) {
         self.expression("ct", |ct| {
             ct.be32(wire::NFTA_CT_DREG, register.number());
             ct.be32(wire::NFTA_CT_KEY, key);
@@ -109,7 +125,7 @@ impl Code<'_> {
         });
     }
 
-    pub(super) fn address_length(&self) -> u32 {
+    pub(crate) fn address_length(&self) -> u32 {
         match self.family {
             Family::Ip => 4,
             Family::Ip6 => 16,
@@ -117,7 +133,7 @@ impl Code<'_> {
     }
 
     /// Where in the IP header the packet's source or else destination address is.
-    pub(super) fn address_offset(&self, address: Expr) -> u32 {
+    pub(crate) fn address_offset(&self, address: Expr) -> u32 {
         match (self.family, address) {
             (Family::Ip, Expr::SourceAddress) => 12,
             (Family::Ip, _) => 16,
@@ -127,12 +143,12 @@ impl Code<'_> {
     }
 
     /// Loads the first `length` bytes of the packet's source or destination address.
-    pub(super) fn load_address(&mut self, address: Expr, length: u32, register: Register) {
+    pub(crate) fn load_address(&mut self, address: Expr, length: u32, register: Register) {
         let offset = self.address_offset(address);
         self.load_payload(wire::NFT_PAYLOAD_NETWORK_HEADER, offset, length, register);
     }
 
-    pub(super) fn load_payload(&mut self, base: u32, offset: u32, length: u32, register: Register) {
+    pub(crate) fn load_payload(&mut self, base: u32, offset: u32, length: u32, register: Register) {
         self.expression("payload", |payload| {
             payload.be32(wire::NFTA_PAYLOAD_DREG, register.number());
             payload.be32(wire::NFTA_PAYLOAD_BASE, base);
@@ -143,7 +159,7 @@ impl Code<'_> {
 
     /// Writes the first register or registers into the packet's destination address, and mends
     /// the checksums that the address is in: IPv4's own, and those of the transport protocols.
-    pub(super) fn write_destination(&mut self) {
+    pub(crate) fn write_destination(&mut self) {
         let offset = self.address_offset(Expr::DestinationAddress);
         let length = self.address_length();
         let (checksum, checksum_offset) = match self.family {
@@ -164,7 +180,7 @@ impl Code<'_> {
         });
     }
 
-    pub(super) fn load_meta(&mut self, key: u32, register: Register) {
+    pub(crate) fn load_meta(&mut self, key: u32, register: Register) {
         self.expression("meta", |meta| {
             meta.be32(wire::NFTA_META_DREG, register.number());
             meta.be32(wire::NFTA_META_KEY, key);
@@ -172,7 +188,7 @@ impl Code<'_> {
     }
 
     /// Compares what is in the first registers.
-    pub(super) fn compare(&mut self, data: &[u8], negate: bool) {
+    pub(crate) fn compare(&mut self, data: &[u8], negate: bool) {
         self.expression("cmp", |cmp| {
             cmp.be32(wire::NFTA_CMP_SREG, Register::FIRST.number());
             let op = if negate {
@@ -186,7 +202,7 @@ impl Code<'_> {
     }
 
     /// Keeps the bits of the first registers that are in `mask` and flips those in `flip`.
-    pub(super) fn bitwise(&mut self, mask: &[u8], flip: &[u8]) {
+    pub(crate) fn bitwise(&mut self, mask: &[u8], flip: &[u8]) {
         self.expression("bitwise", |bitwise| {
             bitwise.be32(wire::NFTA_BITWISE_SREG, Register::FIRST.number());
             bitwise.be32(wire::NFTA_BITWISE_DREG, Register::FIRST.number());
@@ -197,7 +213,7 @@ impl Code<'_> {
     }
 
     /// Looks for the key in the first registers; with a target, puts what the map holds there.
-    pub(super) fn lookup(&mut self, set: SetName, target: Option<u32>, negate: bool) {
+    pub(crate) fn lookup(&mut self, set: SetName, target: Option<u32>, negate: bool) {
         self.expression("lookup", |lookup| {
             lookup.string(wire::NFTA_LOOKUP_SET, set);
             lookup.be32(wire::NFTA_LOOKUP_SREG, Register::FIRST.number());
@@ -211,7 +227,7 @@ impl Code<'_> {
     }
 
     /// Looks for the key in the first register in the next of the rule's anonymous sets.
-    pub(super) fn lookup_anonymous(&mut self) {
+    pub(crate) fn lookup_anonymous(&mut self) {
         let id = self.sets.next();
         self.expression("lookup", |lookup| {
             lookup.string(wire::NFTA_LOOKUP_SET, set::ANONYMOUS_NAME);
@@ -222,7 +238,7 @@ impl Code<'_> {
         });
     }
 
-    pub(super) fn verdict(&mut self, code: i32, chain: Option<&str>) {
+    pub(crate) fn verdict(&mut self, code: i32, chain: Option<&str>) {
         self.expression("immediate", |immediate| {
             immediate.be32(wire::NFTA_IMMEDIATE_DREG, wire::NFT_REG_VERDICT);
             immediate.nest(wire::NFTA_IMMEDIATE_DATA, |data| verdict(data, code, chain));

@@ -158,7 +158,7 @@ impl Code<'_> {
 
     /// Compares as much of the address as the network has. Like `nft`, loads only that much when
     /// it is whole bytes.
-    fn in_net(&mut self, address: Expr, net: IpNet, negate: bool) {
+    pub(crate) fn in_net(&mut self, address: Expr, net: IpNet, negate: bool) {
         let (network, mask) = (octets(net.network()), octets(net.netmask()));
         let prefix = net.prefix_len();
         let in_packet = matches!(address, Expr::SourceAddress | Expr::DestinationAddress);
