@@ -6,6 +6,7 @@
 
 pub mod fake;
 pub mod handle;
+pub mod nft;
 pub mod rule;
 pub mod ruleset;
 pub mod text;
