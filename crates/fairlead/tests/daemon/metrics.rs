@@ -26,6 +26,9 @@ tests! {
 /// What there is to be, by name and type.
 const DOCUMENT: &str = include_str!("../../../../docs/COMPATIBILITY.md");
 
+/// The mode that the proxy runs in.
+const MODE: &str = "nftables";
+
 /// The metrics of who talks to an API server; this proxy reads files.
 const OF_A_CLUSTER: [&str; 4] = [
     "rest_client_requests_total",
@@ -49,11 +52,12 @@ fn a_proxy_has_the_metrics_of_kube_proxy() -> Result<(), Failed> {
             .split('|')
             .map(|cell| cell.trim().replace('`', ""))
             .collect();
-        let [_, name, kind, _, _, _, verdict, ..] = &cells[..] else {
+        let [_, name, kind, _, _, modes, verdict, ..] = &cells[..] else {
             continue;
         };
         let is_metric = ["counter", "gauge", "histogram"].contains(&&**kind);
-        if !is_metric || verdict == "absent" {
+        let in_mode = modes.split(", ").any(|mode| ["all", MODE].contains(&mode));
+        if !is_metric || !in_mode || verdict == "absent" {
             continue;
         }
         compared += 1;
