@@ -16,11 +16,12 @@ const ENDPOINTS: u32 = 10;
 fn a_large_cluster() {
     in_namespace(|iptables| {
         let services = std::env::var("SERVICES").map_or(5000, |count| count.parse().unwrap());
+        let times = std::env::var("TIMES").map_or(3, |count| count.parse().unwrap());
         let batch = cluster(services);
         let cold = measure("cold", || iptables.apply(std::slice::from_ref(&batch)));
         eprintln!("{cold:?}");
         measure("all again", || iptables.apply(std::slice::from_ref(&batch)));
-        for _ in 0..3 {
+        for _ in 0..times {
             let mut ops = vec![
                 Op::Declare(chain("SVC", 7, 0)),
                 Op::Declare(chain("SEP", 7, 9)),
@@ -34,7 +35,7 @@ fn a_large_cluster() {
         let rule = service_rule(services);
         let insert = Op::Insert("KUBE-SERVICES".into(), rule.clone().jump("KUBE-MARK-MASQ"));
         let remove = Op::Remove("KUBE-SERVICES".into(), rule.jump("KUBE-MARK-MASQ"));
-        for _ in 0..3 {
+        for _ in 0..times {
             measure("insert", || iptables.apply(&[nat(vec![insert.clone()])]));
             measure("remove", || iptables.apply(&[nat(vec![remove.clone()])]));
         }

@@ -114,7 +114,7 @@ fn handles_in(
 }
 
 /// What a rule means, as [`meaning`] has it.
-fn meaning_of(table: TableId, rule: &Rule) -> Vec<u8> {
+pub(super) fn meaning_of(table: TableId, rule: &Rule) -> Vec<u8> {
     let mut builder = Builder::default();
     builder.message(0, 0, 0, |body| rule::write(body, table.family, rule));
     let written = Messages::new(builder.as_slice())
