@@ -1,23 +1,25 @@
 //! `fairlead render`.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
-use fairlead_backends::engine;
 use fairlead_backends::nftables::{Findings, Nftables};
+use fairlead_backends::{engine, iptables};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::settings::Settings;
+use fairlead_kernel::iptables::dual;
 use fairlead_kernel::nft::{json, text};
 use fairlead_source::manifests::Manifests;
 
 use super::flags::{Command, Given, Invocation, Parsed, parse};
 use super::print_out;
 use crate::app::{self, SourceOptions};
-use crate::config;
+use crate::config::{self, Mode};
 
 /// Prints the ruleset; what is wrong with the manifests goes to standard error.
 pub(super) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
@@ -38,20 +40,51 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
     let SourceOptions::Manifests(path) = options.source else {
         bail!("--manifests: is needed: a YAML or JSON file, or a folder of them");
     };
-    app::can_run(options.mode)?;
     let model = read(options.settings, &path)?;
     // The node may be another than this host: then its addresses are the Node object's.
     let mut host = app::host_addresses().unwrap_or_default();
     host.extend(&model.node().ips);
+    let format = given.flags.other.format.as_str();
+    match options.mode {
+        Mode::Nftables => nftables(&model, &host, format),
+        Mode::Iptables => iptables(&model, &host, format),
+    }
+}
+
+fn nftables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
     let nothing = Findings::nothing(&Family::BOTH);
-    let batches = engine::plan_from(&Nftables, nothing, &model, &host, &Family::BOTH);
-    match given.flags.other.format.as_str() {
+    let batches = engine::plan_from(&Nftables, nothing, model, host, &Family::BOTH);
+    match format {
         "text" => {
             let scripts: Vec<_> = batches.iter().map(text::script).collect();
             Ok(scripts.join("\n"))
         }
         "json" => Ok(json::script(&batches).to_string()),
         other => bail!("--format: {other:?} is neither text nor json"),
+    }
+}
+
+/// What `iptables-restore --noflush` reads. Where there are Services of both families, so does
+/// `ip6tables-restore`, of the same text.
+fn iptables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
+    ensure!(
+        format == "text",
+        "--format: {format:?} is not text, which is all there is in iptables mode"
+    );
+    let families = served(model);
+    let nothing = iptables::Found::default();
+    let mode = iptables::Iptables::default();
+    let batches = engine::plan_from(&mode, nothing, model, host, &families);
+    Ok(dual::restore_input(&batches))
+}
+
+/// The families that Services are of; IPv4 where there are none.
+fn served(model: &Model) -> Vec<Family> {
+    let ports = || model.services().flat_map(|service| model.ports(service));
+    let has = |family: &Family| ports().any(|port| port.family == *family);
+    match Family::BOTH.into_iter().filter(has).collect::<Vec<_>>() {
+        none if none.is_empty() => vec![Family::V4],
+        families => families,
     }
 }
 

@@ -4,6 +4,7 @@
 //! table as a whole, and the one that is a dialect of nf_tables (`iptables-nft`). [`handle`] is
 //! the contract that both and the fake keep.
 
+pub mod dual;
 pub mod fake;
 pub mod handle;
 pub mod nft;
