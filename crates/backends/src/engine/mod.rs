@@ -157,7 +157,8 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
                 culprits: M::culprits(&error, &plan, &installed),
                 error: SyncError::apply(error),
             })?;
-        let synced = round.finish(self.generation + 1);
+        let mut synced = round.finish(self.generation + 1);
+        synced.report.rules = M::rules(&plan, &installed);
         if plan.operations() > 0 {
             self.applied_at = Some(now);
         }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
+use fairlead_core::report::RuleCount;
 use fairlead_core::route::Routes;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::error::CallError;
@@ -59,6 +60,11 @@ pub trait Mode: Sized {
 
     /// Whether something waits that can only be done a moment after the last plan.
     fn has_chores(installed: &Self::Installed) -> bool;
+
+    /// How many rules there are, where there is one for each address and endpoint.
+    fn rules(_: &Self::Plan, _: &Self::Installed) -> Vec<RuleCount> {
+        Vec::new()
+    }
 
     /// The Services whose objects the kernel would not take, with the reasons, if it said which.
     fn culprits(

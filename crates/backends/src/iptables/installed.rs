@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::Destination;
+use fairlead_core::report::RuleCount;
 use fairlead_kernel::iptables::handle::ObservedTable;
 use fairlead_kernel::iptables::rule::Rule;
-use fairlead_kernel::iptables::ruleset::{self, Batch, ChainName, Op, Table, TableId};
+use fairlead_kernel::iptables::ruleset::{Batch, ChainName, Op, Table, TableId};
 
-use super::chains::{ChainRules, PortRules, is_of_port};
+use super::chains::{ChainRules, PortRules};
 use super::frame::Frame;
 use super::hooks;
+use super::plan::{TablePlan, has, kernel_family};
 use super::port::{Group, PortState};
-use super::shared::{CANARY, FIREWALL, Shared};
+use super::shared::{FIREWALL, Shared};
 
 /// What a sync wants to be different.
 pub type Changes = crate::engine::Changes<Frame, PortState>;
@@ -43,6 +45,8 @@ pub struct Installed {
     groups: HashMap<ObjectName, Group>,
     /// How many endpoints there are, ready or not, each as often as a service port has it.
     endpoints: BTreeMap<Family, usize>,
+    /// How many rules our chains have.
+    rules: BTreeMap<(Family, Table), usize>,
 }
 
 impl Installed {
@@ -53,30 +57,7 @@ impl Installed {
         installed.take_in(changes.groups);
         let mut batches = Vec::new();
         for frame in changes.frames {
-            let stale = |table: &ObservedTable| {
-                let chains = table.chains.iter();
-                chains.filter(|chain| is_of_port(chain)).cloned().collect()
-            };
-            let table = |table| found.table(frame.family, table);
-            let filter = table(Table::Filter);
-            let nat = table(Table::Nat);
-            let mut plan = TablePlan::default();
-            installed.write_filter(&frame, &mut plan);
-            create_missing(&filter, &[CANARY, FIREWALL], &mut plan);
-            plan.ops_after
-                .extend(hooks::missing(Table::Filter, &filter));
-            batches.push(plan.batch(frame.family, Table::Filter));
-            let mut plan = TablePlan {
-                stale: stale(&nat),
-                ..TablePlan::default()
-            };
-            installed.write_nat(&frame, &mut plan);
-            create_missing(&nat, &[CANARY], &mut plan);
-            plan.ops_after.extend(hooks::missing(Table::Nat, &nat));
-            batches.push(plan.batch(frame.family, Table::Nat));
-            let mut plan = TablePlan::default();
-            create_missing(&table(Table::Mangle), &[CANARY], &mut plan);
-            batches.push(plan.batch(frame.family, Table::Mangle));
+            batches.extend(installed.rebuild_family(found, &frame));
             installed.frames.insert(frame.family, frame);
         }
         batches.retain(|batch| !batch.ops.is_empty());
@@ -95,14 +76,14 @@ impl Installed {
                     for (service, old) in &former {
                         let new = self.rules_of(service, &frame);
                         let old = rules_of(old, &frame);
+                        self.recount(frame.family, &old, &new);
                         exchange(old, new, &mut filter, &mut nat);
                     }
                 }
                 before => {
                     // All of its Services' chains may say something else now.
                     nat.stale = self.chains_before(before, &former);
-                    self.write_filter(&frame, &mut filter);
-                    self.write_nat(&frame, &mut nat);
+                    self.write(&frame, &mut filter, &mut nat);
                 }
             }
             batches.push(filter.batch(frame.family, Table::Filter));
@@ -113,10 +94,58 @@ impl Installed {
         (batches, self)
     }
 
+    fn rebuild_family(&mut self, found: &Found, frame: &Frame) -> [Batch; 3] {
+        let table = |table| found.table(frame.family, table);
+        let (filter, nat, mangle) = (
+            table(Table::Filter),
+            table(Table::Nat),
+            table(Table::Mangle),
+        );
+        let mut plans = [&filter, &nat, &mangle].map(TablePlan::mending);
+        let [filter_plan, nat_plan, _] = &mut plans;
+        self.write(frame, filter_plan, nat_plan);
+        if !has(&filter, FIREWALL) && !frame.serves_localhost() {
+            filter_plan.create.push(FIREWALL.into());
+        }
+        filter_plan
+            .then
+            .extend(hooks::missing(Table::Filter, &filter));
+        nat_plan.then.extend(hooks::missing(Table::Nat, &nat));
+        let [filter_plan, nat_plan, mangle_plan] = plans;
+        [
+            filter_plan.batch(frame.family, Table::Filter),
+            nat_plan.batch(frame.family, Table::Nat),
+            mangle_plan.batch(frame.family, Table::Mangle),
+        ]
+    }
+
     /// What a Service is reached by.
     pub fn destinations(&self, service: &ObjectName) -> impl Iterator<Item = Destination> + '_ {
         let ports = self.groups.get(service).into_iter().flatten();
         ports.flat_map(PortState::destinations)
+    }
+
+    /// How many rules our chains have, and how many of them a plan writes.
+    pub fn rules(&self, plan: &[Batch]) -> Vec<RuleCount> {
+        let written = |family, table| {
+            let id = TableId {
+                family: kernel_family(family),
+                table,
+            };
+            let of_table = plan.iter().filter(|batch| batch.table == id);
+            let ops = of_table.flat_map(|batch| &batch.ops);
+            let writes = |op: &&Op| matches!(op, Op::Append(..) | Op::Insert(..));
+            ops.filter(writes).count()
+        };
+        let counts = self.rules.iter();
+        counts
+            .map(|((family, table), total)| RuleCount {
+                family: *family,
+                table: table.name(),
+                total: *total,
+                written: written(*family, *table),
+            })
+            .collect()
     }
 
     /// The Service that an operation is for. Goes through all of them: for when something went
@@ -195,6 +224,23 @@ impl Installed {
             .collect()
     }
 
+    /// Everything that the tables should have, and how many rules that is.
+    fn write(&mut self, frame: &Frame, filter: &mut TablePlan, nat: &mut TablePlan) {
+        self.write_filter(frame, filter);
+        self.write_nat(frame, nat);
+        for (table, plan) in [(Table::Filter, filter), (Table::Nat, nat)] {
+            let rules = plan.write.iter().map(|(_, rules)| rules.len()).sum();
+            self.rules.insert((frame.family, table), rules);
+        }
+    }
+
+    fn recount(&mut self, family: Family, old: &ServiceRules, new: &ServiceRules) {
+        for table in [Table::Filter, Table::Nat] {
+            let rules = self.rules.entry((family, table)).or_default();
+            *rules = *rules + new.count(table) - old.count(table);
+        }
+    }
+
     /// Everything that the filter table should have.
     fn write_filter(&self, frame: &Frame, plan: &mut TablePlan) {
         for (chain, rules) in frame.filter() {
@@ -249,6 +295,17 @@ struct ServiceRules {
     shared: Vec<(Shared, Rule)>,
 }
 
+impl ServiceRules {
+    fn count(&self, table: Table) -> usize {
+        let shared = self
+            .shared
+            .iter()
+            .filter(|(shared, _)| shared.table() == table);
+        let own = self.chains.iter().filter(|_| table == Table::Nat);
+        shared.count() + own.map(|(_, rules)| rules.len()).sum::<usize>()
+    }
+}
+
 fn rules_of(group: &Group, frame: &Frame) -> ServiceRules {
     let mut all = ServiceRules::default();
     for port in group.iter().filter(|port| port.family == frame.family) {
@@ -288,67 +345,6 @@ fn exchange(old: ServiceRules, new: ServiceRules, filter: &mut TablePlan, nat: &
             .into_iter()
             .rev()
             .map(|rule| Op::Insert(chain.clone(), rule));
-        plan.ops_after.extend(remove.chain(insert));
-    }
-}
-
-/// The operations on one table, in the making.
-#[derive(Debug, Default)]
-struct TablePlan {
-    create: Vec<ChainName>,
-    write: Vec<ChainRules>,
-    /// What follows when all chains are written.
-    ops_after: Vec<Op>,
-    /// Chains to remove, unless they are written.
-    stale: BTreeSet<ChainName>,
-}
-
-impl TablePlan {
-    fn write(&mut self, chain: ChainName, rules: Vec<Rule>) {
-        self.write.push((chain, rules));
-    }
-
-    /// Makes all chains, then their rules, which lead to one another; then removes chains that
-    /// nothing leads to any more.
-    fn batch(mut self, family: Family, table: Table) -> Batch {
-        for (chain, _) in &self.write {
-            self.stale.remove(chain);
-        }
-        let (mut ops, mut appends) = (Vec::new(), Vec::new());
-        ops.extend(self.create.into_iter().map(Op::Create));
-        for (chain, rules) in self.write {
-            ops.push(Op::Declare(chain.clone()));
-            appends.extend(
-                rules
-                    .into_iter()
-                    .map(|rule| Op::Append(chain.clone(), rule)),
-            );
-        }
-        ops.extend(self.stale.iter().cloned().map(Op::Declare));
-        ops.append(&mut appends);
-        ops.append(&mut self.ops_after);
-        ops.extend(self.stale.into_iter().map(Op::Delete));
-        let family = kernel_family(family);
-        Batch {
-            table: TableId { family, table },
-            ops,
-        }
-    }
-}
-
-fn create_missing(observed: &ObservedTable, chains: &[&str], plan: &mut TablePlan) {
-    let is_there = |chain: &str| observed.chains.iter().any(|there| **there == *chain);
-    let is_written = |chain: &str| plan.write.iter().any(|(written, _)| **written == *chain);
-    let missing = chains
-        .iter()
-        .filter(|chain| !is_there(chain) && !is_written(chain));
-    let missing: Vec<ChainName> = missing.map(|chain| ChainName::from(*chain)).collect();
-    plan.create.extend(missing);
-}
-
-pub(super) fn kernel_family(family: Family) -> ruleset::Family {
-    match family {
-        Family::V4 => ruleset::Family::Ip,
-        Family::V6 => ruleset::Family::Ip6,
+        plan.then.extend(remove.chain(insert));
     }
 }

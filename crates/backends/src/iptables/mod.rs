@@ -14,6 +14,7 @@ mod hooks;
 mod installed;
 mod mode;
 mod names;
+mod plan;
 mod port;
 mod removal;
 mod shared;

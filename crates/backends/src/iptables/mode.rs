@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
+use fairlead_core::report::RuleCount;
 use fairlead_core::route::Routes;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::iptables::handle::{ApplyError, CallError, Iptables as Handle};
 use fairlead_kernel::iptables::ruleset::{Batch, Table, TableId};
 
 use super::frame::{Facts, Frame};
-use super::installed::{Changes, Found, Installed, kernel_family};
+use super::installed::{Changes, Found, Installed};
+use super::plan::kernel_family;
 use super::port::PortState;
 use super::removal;
 use crate::engine::{Cost, Kernel, Mode, Plan, Prior, SyncError};
@@ -76,6 +78,10 @@ impl Mode for Iptables {
 
     fn has_chores(_: &Installed) -> bool {
         false
+    }
+
+    fn rules(plan: &Vec<Batch>, installed: &Installed) -> Vec<RuleCount> {
+        installed.rules(plan)
     }
 
     fn culprits(
