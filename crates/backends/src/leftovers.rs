@@ -16,6 +16,9 @@ use fairlead_kernel::nft::socket::{Jump, NftSocket};
 /// The table of kube-proxy's nftables mode.
 const KUBE_PROXY: &str = "kube-proxy";
 
+/// The table of our own.
+const FAIRLEAD: &str = crate::nftables::schema::TABLE;
+
 /// The device of its ipvs mode. Without its addresses no packet finds the virtual servers.
 const IPVS_DEVICE: &str = "kube-ipvs0";
 
@@ -79,17 +82,39 @@ impl Removal {
     }
 }
 
-/// Removes what kube-proxy left. What stays in one place keeps nothing in another.
-pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink) -> Removal {
+/// The rules that the mode that runs is in charge of. They stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InCharge {
+    /// The tables of our nftables mode.
+    Nftables,
+    /// kube-proxy's chains in the iptables of nf_tables.
+    IptablesNft,
+    /// kube-proxy's chains in legacy iptables.
+    IptablesLegacy,
+}
+
+/// Removes what kube-proxy left, and what other modes of ours did. What stays in one place keeps
+/// nothing in another.
+pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink, in_charge: Option<InCharge>) -> Removal {
     let mut removal = Removal::default();
     let device = links.remove_link(IPVS_DEVICE);
     removal.note(
-        format!("device {IPVS_DEVICE}"),
+        format!("what kube-proxy left: device {IPVS_DEVICE}"),
         device.map_err(LeftoversError::from),
     );
+    let of_iptables = IPTABLES
+        .into_iter()
+        .filter(|_| in_charge != Some(InCharge::IptablesNft));
+    let ours = Some(FAIRLEAD).filter(|_| in_charge != Some(InCharge::Nftables));
+    let tables: Vec<_> = of_iptables.chain([KUBE_PROXY]).chain(ours).collect();
     for family in [Family::Ip, Family::Ip6] {
-        for name in IPTABLES.into_iter().chain([KUBE_PROXY]) {
-            let place = format!("table {} {name}", family_name(family));
+        for name in tables.iter().copied() {
+            let whose = if name == FAIRLEAD {
+                "nftables mode"
+            } else {
+                "kube-proxy"
+            };
+            let place = format!("what {whose} left: table {} {name}", family_name(family));
             removal.note(place, remove_from(nft, TableId { family, name }));
         }
     }
@@ -109,7 +134,7 @@ fn remove_from(nft: &mut NftSocket, table: TableId) -> Result<bool, LeftoversErr
 fn plan(nft: &mut NftSocket, table: TableId) -> Result<Batch, CallError> {
     let ops = match nft.observe(table)? {
         None => Vec::new(),
-        Some(_) if table.name == KUBE_PROXY => vec![Op::DeleteTable],
+        Some(_) if !IPTABLES.contains(&table.name) => vec![Op::DeleteTable],
         Some(observed) => {
             let chains = observed.chains.into_iter().map(|chain| chain.name);
             without(chains.map(ChainName::from), nft.jumps(table)?)

@@ -18,7 +18,7 @@ mod mode;
 mod observe;
 mod render;
 mod rows;
-mod schema;
+pub(crate) mod schema;
 mod slots;
 mod state;
 mod traffic;

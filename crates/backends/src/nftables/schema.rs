@@ -17,7 +17,7 @@ use Expr::{
 use Type::{Address, Number, Port, Protocol};
 
 /// The name of our tables, one a family.
-pub(super) const TABLE: &str = "fairlead";
+pub(crate) const TABLE: &str = "fairlead";
 /// The comment of our tables. A table with another one was made by another version with another
 /// layout and is replaced as a whole.
 pub(super) const TABLE_COMMENT: &str = "rules of fairlead, layout 2";

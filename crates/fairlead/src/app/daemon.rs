@@ -12,16 +12,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::warn;
 
-use fairlead_backends::engine::Engine;
-use fairlead_backends::nftables::{Nftables, table};
+use fairlead_backends::leftovers::InCharge;
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::schedule::Schedule;
-use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_kernel::sysctl::ProcSys;
 
 use super::Options;
 use super::host::HostAddresses;
+use super::mode;
 use super::parameters::Parameters;
 use super::proxier::Proxier;
 use super::servers::Seen;
@@ -47,6 +46,8 @@ pub(super) struct Daemon {
     start: Option<Start>,
     pub(super) model: Model,
     pub(super) engine: Box<dyn Proxier>,
+    /// What the engine is in charge of.
+    pub(super) rules: InCharge,
     /// When to ask whether others changed what is ours, where nothing tells.
     pub(super) look_at: Option<Instant>,
     pub(super) host: HostAddresses,
@@ -74,8 +75,7 @@ impl Daemon {
         seen: Seen,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Daemon> {
-        let tables: Vec<_> = families.iter().copied().map(table).collect();
-        let nft = WatchedNft::open(&tables).context("cannot talk to nf_tables")?;
+        let (engine, rules) = mode::open(&options, families)?;
         let mut model = Model::new(options.settings);
         model.set_started(Timestamp::now().as_nanosecond());
         Ok(Daemon {
@@ -85,7 +85,8 @@ impl Daemon {
             conntrack,
             families: families.to_vec(),
             model,
-            engine: Box::new(Engine::new(Nftables, nft, families)),
+            engine,
+            rules,
             look_at: None,
             host: HostAddresses::open()?,
             localnet: Parameters::of_this_host(),
@@ -104,7 +105,7 @@ impl Daemon {
         self.hear_everything()?;
         let synced = self.sync_once()?;
         let swept = sweeper::sweep_once(&self.sweep(synced), &self.metrics);
-        remove_leftovers();
+        remove_leftovers(self.rules);
         // What an earlier run left in the tables and nothing uses any more can go a moment later.
         if let Some(at) = self.engine.wants_sync_at() {
             thread::sleep(at.saturating_duration_since(Instant::now()));

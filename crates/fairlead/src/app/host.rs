@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Context, bail};
 use tracing::{info, warn};
 
-use fairlead_backends::leftovers::{self, Removal};
+use fairlead_backends::leftovers::{self, InCharge, Removal};
 use fairlead_core::address::Family;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
@@ -17,14 +17,14 @@ use fairlead_kernel::sysctl::ProcSys;
 use crate::config::Mode;
 
 /// Checks that the kernel can do what is needed. Returns the families that can be served.
-pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
+pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
     let features = Features::probe(&ProcSys);
     if let Err(reason) = &features.nf_tables {
-        bail!("nftables mode cannot run here: {reason}");
+        bail!("{mode} mode cannot run here: {reason}");
     }
     if !features.net_admin {
         bail!(
-            "nftables mode cannot run here: the capability CAP_NET_ADMIN is missing; run as root, or add it"
+            "{mode} mode cannot run here: the capability CAP_NET_ADMIN is missing; run as root, or add it"
         );
     }
     if features
@@ -32,7 +32,7 @@ pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
         .is_some_and(|version| version < NFTABLES_MINIMUM)
     {
         warn!(
-            "Linux {} is older than {NFTABLES_MINIMUM}, before which nftables mode is not reliable",
+            "Linux {} is older than {NFTABLES_MINIMUM}, before which nf_tables is not reliable",
             features.release
         );
     }
@@ -50,19 +50,12 @@ pub(super) fn prepare() -> anyhow::Result<Vec<Family>> {
     Ok(families)
 }
 
-/// Whether this program can do what a mode asks for.
-pub(crate) fn can_run(mode: Mode) -> anyhow::Result<()> {
-    match mode {
-        Mode::Nftables => Ok(()),
-        Mode::Iptables => bail!("mode {mode} cannot be run yet; use nftables"),
-    }
-}
-
-/// Removes what kube-proxy left on this host.
-pub(crate) fn remove_leftovers() -> anyhow::Result<Removal> {
+/// Removes what kube-proxy left on this host, and what other modes did, but for what the mode
+/// that runs is in charge of.
+pub(crate) fn remove_leftovers(in_charge: Option<InCharge>) -> anyhow::Result<Removal> {
     let mut nft = NftSocket::open().context("cannot talk to nf_tables")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
-    Ok(leftovers::remove(&mut nft, &mut links))
+    Ok(leftovers::remove(&mut nft, &mut links, in_charge))
 }
 
 /// The addresses this host has, followed as they change.

@@ -3,6 +3,7 @@
 mod daemon;
 mod events;
 mod host;
+mod mode;
 mod oom;
 mod options;
 mod parameters;
@@ -25,7 +26,7 @@ use fairlead_kernel::nft::counters::CounterSocket;
 
 #[cfg(test)]
 pub(crate) use events::ALL as EVENTS;
-pub(crate) use host::{addresses as host_addresses, can_run, remove_leftovers};
+pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 pub(crate) use options::{Options, SourceOptions};
 
 use crate::config::ConfigWatch;
@@ -38,12 +39,11 @@ use source::Source;
 
 /// Runs the proxy.
 pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Result<()> {
-    host::can_run(options.mode)?;
     let started = Moment::now();
     oom::adjust(options.oom_score_adj);
     let mut conntrack = Parameters::of_this_host();
     conntrack.track(&options.conntrack);
-    let families = host::prepare()?;
+    let families = host::prepare(options.mode)?;
     if options.init_only {
         // Who comes after this may not write parameters, and has to find them set.
         let wanted = node_ports(&options.settings.node_port_addresses);

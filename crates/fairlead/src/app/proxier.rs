@@ -1,13 +1,14 @@
 //! The engine of whatever mode runs, and what wakes it.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use fairlead_backends::engine::{Engine, Kernel, Mode, SyncError, Synced};
 use fairlead_core::model::Model;
 use fairlead_kernel::error::CallError;
+use fairlead_kernel::iptables::nft::NftIptables;
 use fairlead_kernel::nft::watched::WatchedNft;
-use std::net::IpAddr;
 
 /// An engine, whatever its mode.
 pub(super) trait Proxier {
@@ -74,6 +75,20 @@ pub(super) trait Watch {
 impl Watch for WatchedNft {
     fn touched(&mut self) -> Result<bool, CallError> {
         WatchedNft::touched(self)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn period(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Watch for NftIptables {
+    fn touched(&mut self) -> Result<bool, CallError> {
+        NftIptables::touched(self)
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use fairlead_backends::engine::{SyncError, Synced};
-use fairlead_backends::leftovers::Removal;
+use fairlead_backends::leftovers::{InCharge, Removal};
 use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::parameters;
 use fairlead_core::schedule::{Cause, Intervals};
@@ -119,7 +119,8 @@ impl Daemon {
         // kube-proxy's rules would only contradict ours. There may be many, and nothing waits for
         // them to be gone.
         let thread = thread::Builder::new().name("leftovers".to_owned());
-        if let Err(error) = thread.spawn(remove_leftovers) {
+        let rules = self.rules;
+        if let Err(error) = thread.spawn(move || remove_leftovers(rules)) {
             warn!("what kube-proxy left stays: {error}");
         }
     }
@@ -170,15 +171,15 @@ pub(super) fn intervals(min_sync_period: Duration, sync_period: Duration) -> Int
 }
 
 /// Removes what kube-proxy left. Nothing depends on it.
-pub(super) fn remove_leftovers() {
-    let Removal { removed, failures } = match host::remove_leftovers() {
+pub(super) fn remove_leftovers(rules: InCharge) {
+    let Removal { removed, failures } = match host::remove_leftovers(Some(rules)) {
         Ok(removal) => removal,
         Err(error) => return warn!("what kube-proxy left stays: {error:#}"),
     };
     for place in removed {
-        info!("removed what kube-proxy left: {place}");
+        info!("removed {place}");
     }
     for (place, error) in failures {
-        warn!("{place}: {error}; remove it with `kube-proxy --cleanup`");
+        warn!("{place} stays: {error}; remove it with `kube-proxy --cleanup`");
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     let socket = NftSocket::open()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
     let ours = Engine::new(Nftables, socket, &Family::BOTH).remove();
-    let Removal { removed, failures } = app::remove_leftovers()?;
+    let Removal { removed, failures } = app::remove_leftovers(None)?;
     let theirs = failures.into_iter();
     let mut failures: Vec<_> = theirs
         .map(|(place, error)| format!("{place}: {error}"))
@@ -31,7 +31,7 @@ pub(super) fn run() -> anyhow::Result<()> {
         Err(error) => failures.push(format!("fairlead's tables: {error}")),
     }
     for place in removed {
-        print_out(&format!("removed what kube-proxy left: {place}\n"))?;
+        print_out(&format!("removed {place}\n"))?;
     }
     ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
