@@ -7,6 +7,8 @@
 pub mod dual;
 pub mod fake;
 pub mod handle;
+pub mod info;
+pub mod legacy;
 pub mod nft;
 pub mod rule;
 pub mod ruleset;

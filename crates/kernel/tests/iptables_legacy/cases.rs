@@ -249,7 +249,8 @@ fn matches() -> Vec<Case> {
         taken("the longest list", FILTER, remember(&"l".repeat(199))),
         ours_alone("a longer list", FILTER, remember(&"l".repeat(200))),
         in_the_end("a list in a folder", FILTER, remember("a/b")),
-        in_the_end("a list without a name", FILTER, remember("")),
+        refused("a list without a name", FILTER, remember("")),
+        refused("a list of two words", FILTER, remember("a b")),
         refused(
             "no time at all",
             FILTER,

@@ -1,14 +1,23 @@
 //! The legacy iptables: the fake, and the real one against it.
 
 mod cases;
+mod histories;
+#[path = "../privilege/mod.rs"]
+mod privilege;
+mod real;
+mod together;
+mod touched;
 mod world;
 
 use fairlead_kernel::iptables::fake::FakeIptables;
 use fairlead_kernel::iptables::handle::{ApplyError, Iptables, ObservedHook, ObservedTable};
 use fairlead_kernel::iptables::rule::{Match, Rule};
 use fairlead_kernel::iptables::ruleset::{Family, Op};
+use fairlead_kernel::netns::Netns;
 
 use cases::cases;
+use histories::any_history;
+use proptest::prelude::*;
 use world::{FILTER, NAT, append, batch, create, delete, ground, jump, outcome, printed};
 
 #[test]
@@ -94,4 +103,77 @@ fn what_was_saved_is_as_iptables_prints_it() {
 COMMIT
 "#;
     assert_eq!(fake.save(Family::Ip), expected);
+}
+
+#[test]
+fn the_real_one_refuses_the_same_and_is_left_the_same() {
+    if !privilege::is_root() {
+        return;
+    }
+    let mut failures = Vec::new();
+    for case in cases().into_iter().filter(|case| !case.ours_alone) {
+        real::in_namespace(|mut legacy| {
+            let mut fake = FakeIptables::new();
+            let name = case.table.table.name();
+            let batches = [batch(case.table, case.ops.clone())];
+            for iptables in [&mut legacy as &mut dyn Iptables, &mut fake] {
+                iptables.apply(&[ground(case.table)]).unwrap();
+            }
+            let result = legacy.apply(&batches);
+            let _ = fake.apply(&batches);
+            let same = real::save(name) == fake.save(Family::Ip)
+                && legacy.observe(case.table) == fake.observe(case.table);
+            if outcome(&result) != case.refused.map(|op| (0, op)) || !same {
+                failures.push((case.what, result, case.refused, real::save(name)));
+            }
+        });
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn the_real_one_lets_pass_what_is_ours_alone_to_refuse() {
+    if !privilege::is_root() {
+        return;
+    }
+    for case in cases().into_iter().filter(|case| case.ours_alone) {
+        real::in_namespace(|mut legacy| {
+            legacy.apply(&[ground(case.table)]).unwrap();
+            let result = legacy.apply(&[batch(case.table, case.ops)]);
+            assert_eq!(outcome(&result), None, "{}", case.what);
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn fake_and_real_agree_on_random_histories(history in any_history()) {
+        if !privilege::is_root() {
+            return Ok(());
+        }
+        Netns::anonymous().unwrap().run(|| {
+            let (mut legacy, mut fake) = (real::open(), FakeIptables::new());
+            let grounds = [ground(FILTER), ground(NAT)];
+            legacy.apply(&grounds).unwrap();
+            fake.apply(&grounds).unwrap();
+            for batches in history {
+                let before = fake.save(Family::Ip);
+                let told = || {
+                    let batches = batches.iter().map(|batch| printed(&batch.ops));
+                    let batches: Vec<_> = batches.collect();
+                    format!("{}\nafter\n{before}", batches.join("\nand\n"))
+                };
+                let real = legacy.apply(&batches);
+                prop_assert_eq!(outcome(&fake.apply(&batches)), outcome(&real), "{:?} {}", real, told());
+                let there = real::save("filter") + &real::save("nat");
+                prop_assert_eq!(fake.save(Family::Ip), there, "{}", told());
+                for table in [FILTER, NAT] {
+                    prop_assert_eq!(fake.observe(table), legacy.observe(table), "{}", told());
+                }
+            }
+            Ok(())
+        }).unwrap()?;
+    }
 }

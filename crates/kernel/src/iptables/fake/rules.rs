@@ -90,11 +90,19 @@ fn check_match(one: &Match) -> Result<(), &'static str> {
         Match::Remembered { seconds: 0, .. } => {
             Err("recent: bad value for option \"--seconds\", or out of range (1-4294967295).")
         }
-        Match::Remember { list } | Match::Remembered { list, .. } if list.len() > LIST_NAME => {
-            Err("The list's name would be cut: more than 199 bytes.")
-        }
+        Match::Remember { list } | Match::Remembered { list, .. } => check_list(list),
         _ => Ok(()),
     }
+}
+
+fn check_list(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("Bad argument: a list's name is one word.");
+    }
+    if name.len() > LIST_NAME {
+        return Err("The list's name would be cut: more than 199 bytes.");
+    }
+    Ok(())
 }
 
 fn check_target(id: TableId, rule: &Rule) -> Result<(), &'static str> {
@@ -127,9 +135,7 @@ pub(super) fn accept(
             Match::Transport { protocol, .. } if rule.protocol != Some(*protocol) => {
                 return Err("Invalid argument: a match that needs the rule to have its protocol.");
             }
-            Match::Remember { list } | Match::Remembered { list, .. }
-                if list.is_empty() || list.contains('/') =>
-            {
+            Match::Remember { list } | Match::Remembered { list, .. } if list.contains('/') => {
                 return Err("Invalid argument: not the name of a list.");
             }
             Match::Count(name) if !accounting.contains(*name) => {
