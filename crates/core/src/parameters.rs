@@ -271,17 +271,20 @@ mod tests {
 
     #[test]
     fn loopback_is_routed_for_node_ports_on_localhost_alone() {
-        let names = |localhost| {
+        let names = |localhost, loopback| {
             let addresses = NodePortAddresses {
                 all: true,
                 localhost,
+                loopback,
                 ..NodePortAddresses::default()
             };
             let wanted = node_ports(&addresses);
             wanted.iter().map(|p| (p.name, p.value)).collect::<Vec<_>>()
         };
-        assert_eq!(names(true), [("net/ipv4/conf/all/route_localnet", 1)]);
-        assert_eq!(names(false), []);
+        let routed = [("net/ipv4/conf/all/route_localnet", 1)];
+        assert_eq!(names(true, false), routed);
+        assert_eq!(names(false, true), routed);
+        assert_eq!(names(false, false), []);
     }
 
     #[test]

@@ -20,6 +20,7 @@ tests! {
     what_is_printed_need_not_be_read,
     what_needs_privilege_can_be_done_alone,
     a_file_that_changes_comes_into_effect,
+    another_mode_waits_for_a_restart,
     a_config_map_that_changes_is_noticed,
 }
 
@@ -168,6 +169,29 @@ fn a_file_that_changes_comes_into_effect() -> Result<(), Failed> {
     assert!(page(&lab, "/metrics").contains("\nfairlead_config_needs_restart 0\n"));
     let log = proxy.log();
     assert_eq!(log.matches("portRange has no effect").count(), 1, "{log}");
+    proxy.end(Signal::SIGTERM)
+}
+
+/// With all that is said of modes, or the one that runs would lose what it was told.
+fn another_mode_waits_for_a_restart() -> Result<(), Failed> {
+    let (lab, folder, place) = (Lab::new()?, Folder::new(&[])?, TempDir::new()?);
+    let config = place.path().join("config.conf");
+    write(&config, "nftables: {syncPeriod: 20s, masqueradeBit: 10}\n")?;
+    let proxy = start(&lab, &folder, &config)?;
+    let fields = "iptables: {syncPeriod: 40s, masqueradeBit: 9}\nlogging: {verbosity: 4}\n";
+    let wanted = HEAD.replace("nftables", "iptables") + fields;
+    fs::write(&config, wanted)?;
+    eventually("the rest is in effect", || {
+        Ok(effective(&lab, "/logging/verbosity") == 4)
+    })?;
+    let mut configz = configz(&lab);
+    let waiting = configz["fairlead.restartNeeded"].take();
+    assert_eq!(waiting, serde_json::json!({"mode": "iptables"}));
+    let running = &configz["kubeproxy.config.k8s.io"];
+    assert_eq!(running["mode"], "nftables");
+    assert_eq!(running["nftables"]["syncPeriod"], "20s");
+    assert_eq!(running["nftables"]["masqueradeBit"], 10);
+    assert_eq!(page(&lab, "/proxyMode"), "nftables");
     proxy.end(Signal::SIGTERM)
 }
 
