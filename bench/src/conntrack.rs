@@ -21,7 +21,7 @@ use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
 use crate::cluster::{self, NODE_IP, POD_PORT};
 use crate::network::on_a_node;
-use crate::sync::{engine, read, settings};
+use crate::sync::{nftables, read, settings};
 
 const SERVICES: u32 = 100;
 const CLIENTS: u16 = 2000;
@@ -73,7 +73,7 @@ impl Node {
         let mut node = Node {
             folder: folder.to_owned(),
             model: Model::new(settings()?),
-            engine: engine()?,
+            engine: nftables()?,
         };
         let services = (0..SERVICES).flat_map(|index| {
             let pods = [first_pod(index), first_pod(SERVICES + index)];

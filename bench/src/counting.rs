@@ -11,7 +11,7 @@ use fairlead_core::address::Family;
 use fairlead_kernel::nft::counters::CounterSocket;
 
 use crate::cluster::{self, Cluster};
-use crate::sync::{Node, timed};
+use crate::sync::{Node, nftables, timed};
 
 /// How often everything is applied to empty tables. The fastest counts.
 const APPLIES: usize = 3;
@@ -62,7 +62,7 @@ impl Default for Costs {
 /// Measures in the namespace of the calling thread, which has no rules yet.
 pub(crate) fn measure(cluster: Cluster, manifests: &Path) -> anyhow::Result<Price> {
     let pods = TcpListener::bind(("0.0.0.0", cluster::POD_PORT))?;
-    let (mut node, _) = Node::start(manifests)?;
+    let (mut node, _) = Node::start(manifests, nftables)?;
     let mut costs = [Costs::default(); 2];
     for turn in 0..TURNS {
         for (counted, cost) in [false, true].into_iter().zip(&mut costs) {

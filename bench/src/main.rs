@@ -1,4 +1,4 @@
-//! Measures Fairlead's nftables mode: speed and memory by the number of Services.
+//! Measures Fairlead: speed and memory by the number of Services.
 //!
 //! `fairlead-bench [SERVICES]...`; see docs/PERFORMANCE.md for what the tables say. Everything
 //! happens in network namespaces of its own. Nothing is asserted: times are for people.
@@ -7,6 +7,7 @@ mod api;
 mod cluster;
 mod conntrack;
 mod counting;
+mod iptables;
 mod network;
 mod print;
 mod process;
@@ -51,6 +52,8 @@ fn main() -> anyhow::Result<()> {
     );
     let looks = conntrack::measure(folder.path())?;
     tables::print(&measured, &looks);
+    let measured = iptables::measure(folder.path())?;
+    iptables::print(&measured);
     Ok(())
 }
 
@@ -115,7 +118,7 @@ impl Measured {
             ("in pages", follow(StreamingLists::Refused)?),
         ];
         on_a_node(|| {
-            let (mut node, _) = Node::start(&manifests)?;
+            let (mut node, _) = Node::start(&manifests, sync::nftables)?;
             Ok(Measured {
                 cluster,
                 cold,
@@ -137,7 +140,7 @@ impl Measured {
 
 /// The fastest of some cold starts.
 fn cold_start(manifests: &Path) -> anyhow::Result<ColdStart> {
-    let run = || on_a_node(|| Ok(Node::start(manifests)?.1));
+    let run = || on_a_node(|| Ok(Node::start(manifests, sync::nftables)?.1));
     let mut fastest = run()?;
     for _ in 1..RUNS {
         let cold = run()?;

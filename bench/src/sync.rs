@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 
-use fairlead_backends::engine::Engine;
+use fairlead_backends::engine::{Engine, Kernel, Mode};
 use fairlead_backends::nftables::Nftables;
 use fairlead_core::address::Family;
 use fairlead_core::api::{Change, EndpointSlice, Kind, ObjectName, Service};
@@ -59,22 +59,30 @@ impl Series {
 }
 
 /// A node whose rules are in place.
-pub(crate) struct Node {
+pub(crate) struct Node<M: Mode, K> {
     model: Model,
-    engine: Engine<Nftables, NftSocket>,
+    engine: Engine<M, K>,
+    open: Open<M, K>,
     host: [IpAddr; 1],
     /// One Service in so many, with its slice.
     sample: Vec<(Service, EndpointSlice)>,
 }
 
-impl Node {
+/// Opens an engine that knows nothing yet of what is installed.
+pub(crate) type Open<M, K> = fn() -> anyhow::Result<Engine<M, K>>;
+
+impl<M: Mode, K: Kernel<M>> Node<M, K> {
     /// Starts with nothing but manifests. The namespace is that of the calling thread.
-    pub(crate) fn start(manifests: &Path) -> anyhow::Result<(Node, ColdStart)> {
+    pub(crate) fn start(
+        manifests: &Path,
+        open: Open<M, K>,
+    ) -> anyhow::Result<(Node<M, K>, ColdStart)> {
         let (changes, read) = read(manifests)?;
         let sample = sample(&changes);
         let mut node = Node {
             model: Model::new(settings()?),
-            engine: engine()?,
+            engine: open()?,
+            open,
             host: [cluster::NODE_IP.into()],
             sample,
         };
@@ -106,7 +114,7 @@ impl Node {
 
     /// What a restart does when the rules are in place already: all but reading the manifests.
     pub(crate) fn restart(&mut self) -> anyhow::Result<(Report, Duration)> {
-        self.engine = engine()?;
+        self.engine = (self.open)()?;
         timed(|| self.sync())
     }
 
@@ -203,8 +211,8 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     Ok((result, started.elapsed()))
 }
 
-/// An engine that knows nothing yet of what is installed.
-pub(crate) fn engine() -> anyhow::Result<Engine<Nftables, NftSocket>> {
+/// An engine of nftables mode that knows nothing yet of what is installed.
+pub(crate) fn nftables() -> anyhow::Result<Engine<Nftables, NftSocket>> {
     let nft = NftSocket::open().context("cannot talk to nf_tables")?;
     Ok(Engine::new(Nftables, nft, &Family::BOTH))
 }
