@@ -12,8 +12,9 @@ use fairlead_backends::engine::{self, Engine, Kernel};
 use fairlead_backends::iptables::{Facts, Found, Iptables, is_ours};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
+use fairlead_kernel::iptables::legacy::LegacyIptables;
 use fairlead_kernel::iptables::nft::NftIptables;
-use fairlead_kernel::iptables::text;
+use fairlead_kernel::iptables::{ruleset, text};
 
 use crate::cluster::{self, Cluster, ENDPOINTS, Features};
 use crate::network::on_a_node;
@@ -51,6 +52,7 @@ pub(crate) fn measure(folder: &Path) -> anyhow::Result<Vec<Measured>> {
         let manifests = cluster.write_yaml(folder)?;
         eprintln!("measuring iptables mode, {cluster} ...");
         measured.push(of_variant("nft", services, &manifests, nft)?);
+        measured.push(of_variant("legacy", services, &manifests, legacy)?);
     }
     Ok(measured)
 }
@@ -82,6 +84,13 @@ fn of_variant<K: Kernel<Iptables>>(
 
 fn nft() -> anyhow::Result<Engine<Iptables, NftIptables>> {
     let handle = NftIptables::open(&[], is_ours).context("cannot talk to nf_tables")?;
+    Ok(Engine::new(mode(), handle, &Family::BOTH))
+}
+
+fn legacy() -> anyhow::Result<Engine<Iptables, LegacyIptables>> {
+    let families = [ruleset::Family::Ip, ruleset::Family::Ip6];
+    let handle =
+        LegacyIptables::open(&families, is_ours).context("cannot write legacy iptables")?;
     Ok(Engine::new(mode(), handle, &Family::BOTH))
 }
 

@@ -8,10 +8,16 @@
 
 use thiserror::Error;
 
+use fairlead_kernel::iptables::info::{self, TableInfo, TableSize};
+use fairlead_kernel::iptables::legacy::LegacyIptables;
+use fairlead_kernel::iptables::ruleset::Table;
 use fairlead_kernel::link::Rtnetlink;
 use fairlead_kernel::nft::handle::{CallError, CommitError, Nft};
 use fairlead_kernel::nft::ruleset::{Batch, ChainName, Family, Op, TableId};
 use fairlead_kernel::nft::socket::{Jump, NftSocket};
+
+use crate::engine::SyncError;
+use crate::iptables;
 
 /// The table of kube-proxy's nftables mode.
 const KUBE_PROXY: &str = "kube-proxy";
@@ -61,6 +67,9 @@ pub enum LeftoversError {
     /// The kernel would not remove them.
     #[error("cannot remove what kube-proxy left: {0}")]
     Remove(#[from] CommitError),
+    /// They are in tables that programs write, and those failed.
+    #[error(transparent)]
+    Programs(#[from] SyncError),
 }
 
 /// What became of what kube-proxy left.
@@ -118,7 +127,38 @@ pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink, in_charge: Option<InCh
             removal.note(place, remove_from(nft, TableId { family, name }));
         }
     }
+    if in_charge != Some(InCharge::IptablesLegacy) {
+        let place = "what kube-proxy left: rules of legacy iptables".to_owned();
+        removal.note(place, remove_legacy());
+    }
     removal
+}
+
+/// False if there are none.
+fn remove_legacy() -> Result<bool, LeftoversError> {
+    let families = [Family::Ip, Family::Ip6].into_iter();
+    let used: Vec<Family> = families.filter(|family| uses_legacy(*family)).collect();
+    if used.is_empty() {
+        return Ok(false);
+    }
+    let mut legacy = LegacyIptables::open(&used, iptables::is_ours)?;
+    Ok(iptables::remove(&mut legacy, &used)?)
+}
+
+/// Whether there are rules in a table that we write. The kernel is asked of no table that nobody
+/// uses: it would make one.
+fn uses_legacy(family: Family) -> bool {
+    let has_rules = |table: Table| {
+        if !info::registered(family, table)? {
+            return Ok(false);
+        }
+        let size = TableInfo::open(family)?.size(table)?;
+        Ok::<_, CallError>(size.is_some_and(|size| size.entries > TableSize::empty(table)))
+    };
+    // What cannot be asked is looked at.
+    Table::ALL
+        .into_iter()
+        .any(|table| has_rules(table).unwrap_or(true))
 }
 
 /// False if there is nothing to remove.

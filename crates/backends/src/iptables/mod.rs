@@ -25,4 +25,5 @@ pub use installed::{Changes, Found, Installed};
 pub use mode::Iptables;
 pub use names::{PortChain, endpoint_chain, port_chain};
 pub use port::{Group, PortState};
+pub use removal::remove;
 pub use shared::Shared;

@@ -9,7 +9,7 @@ use fairlead_core::report::RuleCount;
 use fairlead_core::route::Routes;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::iptables::handle::{ApplyError, CallError, Iptables as Handle};
-use fairlead_kernel::iptables::ruleset::{Batch, Table, TableId};
+use fairlead_kernel::iptables::ruleset::{self, Batch, Table, TableId};
 
 use super::frame::{Facts, Frame};
 use super::installed::{Changes, Found, Installed};
@@ -135,6 +135,6 @@ impl<I: Handle> Kernel<Iptables> for I {
     }
 
     fn remove(&mut self) -> Result<bool, SyncError> {
-        removal::remove(self)
+        removal::remove(self, &[ruleset::Family::Ip, ruleset::Family::Ip6])
     }
 }

@@ -9,11 +9,14 @@ use super::chains::is_ours;
 use super::hooks::HOOKS;
 use crate::engine::SyncError;
 
-/// Removes our chains and the rules that lead to them, in both families. What the kubelet shares
-/// stays. False if there was nothing.
-pub(super) fn remove(iptables: &mut impl Iptables) -> Result<bool, SyncError> {
+/// Removes our chains and the rules that lead to them. What the kubelet shares stays. False if
+/// there was nothing.
+///
+/// # Errors
+/// Tables cannot be read or written.
+pub fn remove(iptables: &mut impl Iptables, families: &[Family]) -> Result<bool, SyncError> {
     let mut batches = Vec::new();
-    for family in [Family::Ip, Family::Ip6] {
+    for family in families.iter().copied() {
         for table in Table::ALL {
             let id = TableId { family, table };
             if let Some(observed) = iptables.observe(id)? {

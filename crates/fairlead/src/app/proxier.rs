@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fairlead_backends::engine::{Engine, Kernel, Mode, SyncError, Synced};
 use fairlead_core::model::Model;
 use fairlead_kernel::error::CallError;
+use fairlead_kernel::iptables::legacy::{self, LegacyIptables};
 use fairlead_kernel::iptables::nft::NftIptables;
 use fairlead_kernel::nft::watched::WatchedNft;
 
@@ -97,5 +98,20 @@ impl Watch for NftIptables {
 
     fn period(&self) -> Option<Duration> {
         None
+    }
+}
+
+/// The kernel tells nobody of changes to legacy tables.
+impl Watch for LegacyIptables {
+    fn touched(&mut self) -> Result<bool, CallError> {
+        LegacyIptables::touched(self)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn period(&self) -> Option<Duration> {
+        Some(legacy::POLL_INTERVAL)
     }
 }
