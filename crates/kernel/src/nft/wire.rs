@@ -18,6 +18,8 @@ pub(crate) fn header(builder: &mut Builder, family: u8, resource: u16) {
 pub(crate) const NFNETLINK_V0: u8 = 0;
 /// linux/netfilter/nfnetlink.h
 pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
+/// `NFNL_MSG_COMPAT_GET` (linux/netfilter/nf_tables_compat.h) of `NFNL_SUBSYS_NFT_COMPAT`.
+pub(crate) const NFNL_MSG_COMPAT_GET: u16 = 11 << 8;
 /// linux/netfilter/nfnetlink.h
 pub(crate) const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 /// linux/netfilter/nfnetlink.h
@@ -85,10 +87,14 @@ pub(crate) const NFTA_RULE_USERDATA: u16 = 7;
 pub(crate) const NFTA_RULE_COMPAT_PROTO: u16 = 1;
 pub(crate) const NFTA_RULE_COMPAT_FLAGS: u16 = 2;
 
-/// `NFTA_MATCH_NAME` and `NFTA_TARGET_NAME` (linux/netfilter/nf_tables_compat.h).
+/// `NFTA_MATCH_NAME`, `NFTA_TARGET_NAME` and `NFTA_COMPAT_NAME`
+/// (linux/netfilter/nf_tables_compat.h).
 pub(crate) const NFTA_EXTENSION_NAME: u16 = 1;
-/// `NFTA_MATCH_REV` and `NFTA_TARGET_REV` (linux/netfilter/nf_tables_compat.h).
+/// `NFTA_MATCH_REV`, `NFTA_TARGET_REV` and `NFTA_COMPAT_REV`
+/// (linux/netfilter/nf_tables_compat.h).
 pub(crate) const NFTA_EXTENSION_REV: u16 = 2;
+/// linux/netfilter/nf_tables_compat.h: 0 is a match.
+pub(crate) const NFTA_COMPAT_TYPE: u16 = 3;
 /// `NFTA_MATCH_INFO` and `NFTA_TARGET_INFO` (linux/netfilter/nf_tables_compat.h).
 pub(crate) const NFTA_EXTENSION_INFO: u16 = 3;
 

@@ -201,7 +201,11 @@ fn parts(hook: &ObservedHook) -> (&str, &str, Option<&str>) {
 fn nothing_is_sent_when_there_is_nothing_to_do() {
     in_namespace(|iptables| {
         let nothing = batch(Table::Nat, Vec::new());
-        assert_eq!(iptables.apply(&[nothing]).unwrap().messages, 0);
+        let once = std::slice::from_ref(&nothing);
+        assert_eq!(iptables.apply(once).unwrap().messages, 0);
         assert_eq!(run("nft list ruleset", ""), "");
+        let something = batch(Table::Mangle, vec![Op::Declare("KUBE-A".into())]);
+        iptables.apply(&[nothing, something]).unwrap();
+        assert_eq!(run("nft list tables", ""), "table ip mangle\n");
     });
 }

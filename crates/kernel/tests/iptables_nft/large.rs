@@ -1,6 +1,6 @@
 //! How long it takes. Run with `cargo test --release -- --ignored --nocapture large`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fairlead_kernel::iptables::handle::Iptables;
 use fairlead_kernel::iptables::rule::{Match, Probability, Protocol, Rule, Target};
@@ -11,73 +11,86 @@ use super::{in_namespace, run};
 
 const ENDPOINTS: u32 = 10;
 
+/// `SERVICES` says how many there are, `TIMES` how often small changes are made; with `BINARY`
+/// `iptables-nft-restore` does the same.
 #[test]
 #[ignore = "measures"]
 fn a_large_cluster() {
     in_namespace(|iptables| {
-        let services = std::env::var("SERVICES").map_or(5000, |count| count.parse().unwrap());
-        let times = std::env::var("TIMES").map_or(3, |count| count.parse().unwrap());
+        let number = |name, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+        let (services, times) = (number("SERVICES", 5000), number("TIMES", 3));
         let batch = cluster(services);
-        let cold = measure("cold", || iptables.apply(std::slice::from_ref(&batch)));
-        eprintln!("{cold:?}");
-        measure("all again", || iptables.apply(std::slice::from_ref(&batch)));
+        let mut apply = |what, ops: &[Op]| {
+            let done = measure(what, || iptables.apply(&[nat(ops)]));
+            done.unwrap()
+        };
+        eprintln!("{:?}", apply("cold", &batch.ops));
+        apply("all again", &batch.ops);
+        let (insert, remove) = in_shared_chain(services);
         for _ in 0..times {
-            let mut ops = vec![
-                Op::Declare(chain("SVC", 7, 0)),
-                Op::Declare(chain("SEP", 7, 9)),
-            ];
-            ops.extend(endpoints(7, 9));
-            ops.push(Op::Delete(chain("SEP", 7, 9)));
-            measure("one change", || iptables.apply(&[nat(ops)]));
-            let ops = vec![Op::Create(chain("SEP", 7, 9))];
-            measure("an empty chain", || iptables.apply(&[nat(ops)]));
+            apply("one change", &change());
+            apply("an empty chain", &[Op::Create(chain("SEP", 7, 9))]);
+            apply("insert", std::slice::from_ref(&insert));
+            apply("remove", std::slice::from_ref(&remove));
         }
-        let rule = service_rule(services);
-        let insert = Op::Insert("KUBE-SERVICES".into(), rule.clone().jump("KUBE-MARK-MASQ"));
-        let remove = Op::Remove("KUBE-SERVICES".into(), rule.jump("KUBE-MARK-MASQ"));
-        for _ in 0..times {
-            measure("insert", || iptables.apply(&[nat(vec![insert.clone()])]));
-            measure("remove", || iptables.apply(&[nat(vec![remove.clone()])]));
-        }
-        let last = service_rule(services - 1).jump(chain("SVC", services - 1, 0));
-        let remove = Op::Remove("KUBE-SERVICES".into(), last);
-        measure("remove the last", || iptables.apply(&[nat(vec![remove])]));
-        measure("observe", || iptables.observe(batch.table).map(|_| ()));
-        measure("touched", || iptables.touched());
-        if std::env::var("BINARY").is_ok() {
-            let input = restore_input(&[batch]);
-            measure("nft flush ruleset", || {
-                Ok::<_, ()>(run("nft flush ruleset", ""))
-            });
-            measure("iptables-nft-restore", || {
-                Ok::<_, ()>(run("iptables-nft-restore --noflush", &input))
-            });
-        }
+        measure("observe", || iptables.observe(batch.table)).unwrap();
+        measure("touched", || iptables.touched()).unwrap();
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        eprintln!(
-            "{}",
-            status
-                .lines()
-                .find(|line| line.starts_with("VmHWM"))
-                .unwrap()
-        );
+        let most = status.lines().find(|line| line.starts_with("VmHWM"));
+        eprintln!("{}", most.unwrap());
+        if std::env::var("BINARY").is_ok() {
+            binary("the binary: one change", nat(&change()));
+            measure("nft flush ruleset", || run("nft flush ruleset", ""));
+            binary("the binary: cold", batch);
+        }
     });
 }
 
-fn measure<T, E: std::fmt::Debug>(what: &str, done: impl FnOnce() -> Result<T, E>) -> T {
-    let start = Instant::now();
-    let result = done().unwrap();
-    eprintln!("{what}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+fn binary(what: &str, batch: Batch) {
+    let input = restore_input(&[batch]);
+    measure(what, || run("iptables-nft-restore --noflush", &input));
+}
+
+/// Prints how long something took, and how much of it this thread was running.
+fn measure<T>(what: &str, done: impl FnOnce() -> T) -> T {
+    let (start, before) = (Instant::now(), running());
+    let result = done();
+    let (wall, cpu) = (start.elapsed(), running().saturating_sub(before));
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    eprintln!("{what}: {:.1} ms, running {:.1} ms", ms(wall), ms(cpu));
     result
 }
 
-fn nat(ops: Vec<Op>) -> Batch {
+fn running() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// One of a Service's endpoints goes away.
+fn change() -> Vec<Op> {
+    let mut ops = vec![
+        Op::Declare(chain("SVC", 7, 0)),
+        Op::Declare(chain("SEP", 7, 9)),
+    ];
+    ops.extend(endpoints(7, 9));
+    ops.push(Op::Delete(chain("SEP", 7, 9)));
+    ops
+}
+
+/// A rule of the longest chain.
+fn in_shared_chain(services: u32) -> (Op, Op) {
+    let rule = service_rule(services).jump("KUBE-MARK-MASQ");
+    let chain = || "KUBE-SERVICES".into();
+    (Op::Insert(chain(), rule.clone()), Op::Remove(chain(), rule))
+}
+
+fn nat(ops: &[Op]) -> Batch {
     Batch {
         table: TableId {
             family: Family::Ip,
             table: Table::Nat,
         },
-        ops,
+        ops: ops.into(),
     }
 }
 
@@ -141,5 +154,5 @@ fn cluster(services: u32) -> Batch {
         rules.push(Op::Insert(base.into(), hook.clone()));
     }
     chains.extend(rules);
-    nat(chains)
+    nat(&chains)
 }

@@ -1,9 +1,9 @@
 //! Reads chains and rules of iptables' tables.
 
 use super::super::handle::{ObservedHook, ObservedTable};
-use super::super::ruleset::{ChainName, TableId};
+use super::super::ruleset::{ChainName, Family, TableId};
 use crate::error::CallError;
-use crate::netlink::{Attribute, Attributes, Builder, Message, Socket};
+use crate::netlink::{Attribute, Attributes, Builder, Message, Request, Socket};
 use crate::nft::jumps::verdict_chain;
 use crate::nft::observe::{is_of, name_table, read_table, request, steady};
 use crate::nft::ruleset::TableId as NftTableId;
@@ -15,6 +15,34 @@ pub(super) fn nft_table(table: TableId) -> NftTableId {
     NftTableId {
         family: table.family,
         name: table.table.name(),
+    }
+}
+
+/// Asks whether the kernel has an extension of iptables, which loads what they all need.
+///
+/// # Errors
+/// `EOPNOTSUPP` when it has not.
+pub(super) fn check_extensions(socket: &mut Socket) -> Result<(), CallError> {
+    let request = Request {
+        kind: wire::NFNL_MSG_COMPAT_GET,
+        flags: 0,
+        call: "NFNL_MSG_COMPAT_GET",
+        object: "comment",
+    };
+    let answer = socket.request(&request, |body| {
+        wire::header(body, wire::family_number(Family::Ip), 0);
+        body.string(wire::NFTA_EXTENSION_NAME, "comment");
+        body.be32(wire::NFTA_EXTENSION_REV, 0);
+        body.be32(wire::NFTA_COMPAT_TYPE, 0);
+    });
+    match answer {
+        // What nfnetlink says of a subsystem that it does not know, and what that says of an
+        // extension.
+        Err(error) if [libc::EINVAL, libc::ENOENT].contains(&error.errno) => Err(CallError {
+            errno: libc::EOPNOTSUPP,
+            ..error
+        }),
+        answer => answer,
     }
 }
 

@@ -57,7 +57,8 @@ impl Transaction {
             last: 0,
         };
         transaction.boundary(wire::NFNL_MSG_BATCH_BEGIN, 0);
-        for (index, batch) in batches.iter().enumerate() {
+        let batches = batches.iter().enumerate();
+        for (index, batch) in batches.filter(|(_, batch)| !batch.ops.is_empty()) {
             let mut writer = Writer {
                 transaction: &mut transaction,
                 table: batch.table,
