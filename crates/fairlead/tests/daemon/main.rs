@@ -21,6 +21,7 @@ mod life;
 mod many;
 mod metrics;
 mod node;
+mod node_ports;
 mod parameters;
 mod render;
 mod sizes;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             life::TESTS,
             metrics::TESTS,
             node::TESTS,
+            node_ports::TESTS,
             parameters::TESTS,
             render::TESTS,
             sizes::TESTS,

@@ -1,5 +1,6 @@
 //! What the node's own addresses and devices have to do with it.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::watch::{on_node, within};
 
 tests! {
     node_ports_on_localhost_are_closed_to_neighbours,
+    servers_on_localhost_are_closed_to_neighbours_in_iptables_mode,
     node_ports_answer_at_addresses_that_come_later,
     a_node_that_has_a_load_balancers_address_may_use_it,
 }
@@ -23,13 +25,10 @@ tests! {
 fn node_ports_on_localhost_are_closed_to_neighbours() -> Result<(), Failed> {
     let lab = Lab::new()?;
     let mut folder = node_port()?;
-    let mut proxy = Proxy::start(
-        &lab,
-        &folder,
-        &["--nodeport-addresses=localhost".to_owned()],
-    )?;
+    let flags = ["--nodeport-addresses=localhost".to_owned()];
+    let mut proxy = Proxy::start(&lab, &folder, &flags)?;
     proxy.settle(&mut folder)?;
-    // A neighbour that takes the node for the way to 127.0.0.1; what arrives there is counted.
+    // What arrives there is counted.
     on_node(&lab, "nft add table ip watch")?;
     on_node(
         &lab,
@@ -39,13 +38,7 @@ fn node_ports_on_localhost_are_closed_to_neighbours() -> Result<(), Failed> {
         &lab,
         "nft add rule ip watch raw iifname eth0 ip daddr 127.0.0.1 counter",
     )?;
-    for line in [
-        "sysctl -qw net.ipv4.conf.all.route_localnet=1",
-        "ip address del 127.0.0.1/8 dev lo",
-        "ip route add 127.0.0.1/32 via 192.0.2.10 dev eth0",
-    ] {
-        outside(&lab, line)?;
-    }
+    aim_at_localhost(&lab)?;
     let neighbour = lab.ask(
         Client::Outside,
         Protocol::Tcp,
@@ -65,6 +58,38 @@ fn node_ports_on_localhost_are_closed_to_neighbours() -> Result<(), Failed> {
             node.outcome()
         ))),
     }
+}
+
+/// Its node ports are open to them there too, as kube-proxy's are.
+fn servers_on_localhost_are_closed_to_neighbours_in_iptables_mode() -> Result<(), Failed> {
+    let (lab, mut folder) = (Lab::new()?, node_port()?);
+    let address = SocketAddr::from(([127, 0, 0, 1], 3000));
+    let _server = lab.node().run(|| TcpListener::bind(address))??;
+    aim_at_localhost(&lab)?;
+    on_node(&lab, "sysctl -qw net.ipv4.conf.all.route_localnet=1")?;
+    let reaches = || {
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500));
+        lab.network().world().run(|| connect().is_ok())
+    };
+    assert!(reaches()?, "so nothing would be tested");
+    let mut proxy = Proxy::start(&lab, &folder, &["--proxy-mode=iptables".to_owned()])?;
+    proxy.settle(&mut folder)?;
+    match reaches()? {
+        true => Err(proxy.failed("the neighbour reaches the server")),
+        false => proxy.end(Signal::SIGTERM),
+    }
+}
+
+/// A neighbour takes the node for the way to 127.0.0.1.
+fn aim_at_localhost(lab: &Lab) -> Result<(), Failed> {
+    for line in [
+        "sysctl -qw net.ipv4.conf.all.route_localnet=1",
+        "ip address del 127.0.0.1/8 dev lo",
+        "ip route add 127.0.0.1/32 via 192.0.2.10 dev eth0",
+    ] {
+        outside(lab, line)?;
+    }
+    Ok(())
 }
 
 fn node_ports_answer_at_addresses_that_come_later() -> Result<(), Failed> {
