@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 
+use fairlead_backends::engine;
+use fairlead_backends::iptables::{Facts, Found, Iptables};
 use fairlead_backends::nftables::{Findings, Nftables};
-use fairlead_backends::{engine, iptables};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::settings::Settings;
@@ -72,8 +73,14 @@ fn iptables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<Stri
         "--format: {format:?} is not text, which is all there is in iptables mode"
     );
     let families = served(model);
-    let nothing = iptables::Found::default();
-    let mode = iptables::Iptables::default();
+    let nothing = Found::default();
+    // Rules that count in accounting objects cannot be loaded where those are missing.
+    let facts = Facts {
+        counts_invalid: false,
+        counts_localhost: false,
+        ..Facts::default()
+    };
+    let mode = Iptables { facts };
     let batches = engine::plan_from(&mode, nothing, model, host, &families);
     Ok(dual::restore_input(&batches))
 }
