@@ -52,14 +52,8 @@ impl PortRules<'_> {
         if let Some(sources) = self.restricted() {
             chains.push((port.chain(PortChain::Firewall), self.firewall(sources)));
         }
-        for (pool, endpoints) in [
-            (Pool::Cluster, &port.routes.cluster),
-            (Pool::Local, &port.routes.local),
-        ] {
-            if !endpoints.is_empty() {
-                chains.push((port.pool_chain(pool), self.pool(pool, endpoints)));
-            }
-        }
+        let pools = port.pools();
+        chains.extend(pools.map(|(pool, of)| (port.pool_chain(pool), self.pool(pool, of))));
         let endpoints = port.endpoints().into_iter();
         chains.extend(endpoints.map(|one| (port.endpoint_chain(one), self.endpoint(one))));
         chains

@@ -127,14 +127,15 @@ impl Installed {
 
     /// How many rules our chains have, and how many of them a plan writes.
     pub fn rules(&self, plan: &[Batch]) -> Vec<RuleCount> {
-        let written = |family, table| {
+        let written = |family, table: Table| {
             let id = TableId {
                 family: kernel_family(family),
                 table,
             };
             let of_table = plan.iter().filter(|batch| batch.table == id);
             let ops = of_table.flat_map(|batch| &batch.ops);
-            let writes = |op: &&Op| matches!(op, Op::Append(..) | Op::Insert(..));
+            let is_hook = |op: &Op| table.built_in().contains(&&**op.chain());
+            let writes = |op: &&Op| matches!(op, Op::Append(..) | Op::Insert(..)) && !is_hook(op);
             ops.filter(writes).count()
         };
         let counts = self.rules.iter();

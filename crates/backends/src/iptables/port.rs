@@ -40,10 +40,26 @@ impl PortState {
         })
     }
 
-    /// Its endpoints: those of either pool, each once.
+    /// The pools that some traffic goes to, with their endpoints. Where all of a pool's addresses
+    /// are another Service's, there is none.
+    pub(super) fn pools(&self) -> impl Iterator<Item = (Pool, &[Target])> {
+        let Routes {
+            cluster,
+            local,
+            routes,
+            ..
+        } = &self.routes;
+        let is_used = |of: Pool| {
+            let mut verdicts = routes.iter().flat_map(|route| route.verdicts.all());
+            verdicts.any(|verdict| matches!(verdict, Verdict::Forward { pool, .. } if pool == of))
+        };
+        let pools = [(Pool::Cluster, &cluster[..]), (Pool::Local, &local[..])];
+        pools.into_iter().filter(move |(pool, _)| is_used(*pool))
+    }
+
+    /// The endpoints of its pools, each once.
     pub(super) fn endpoints(&self) -> Vec<Target> {
-        let Routes { cluster, local, .. } = &self.routes;
-        let mut all: Vec<Target> = cluster.iter().chain(local).copied().collect();
+        let mut all: Vec<Target> = self.pools().flat_map(|(_, of)| of).copied().collect();
         all.sort_unstable();
         all.dedup();
         all

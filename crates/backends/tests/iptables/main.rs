@@ -4,6 +4,7 @@
 #[path = "../../../core/tests/build/mod.rs"]
 mod build;
 mod costs;
+mod counts;
 mod histories;
 mod large;
 mod node;

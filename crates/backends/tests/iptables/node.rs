@@ -1,5 +1,6 @@
 //! A fake iptables with an engine on it, and what its tables mean.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -114,6 +115,9 @@ impl Node {
 /// the rules of different Services the order there is free.
 pub(crate) fn meaning(iptables: &FakeIptables) -> String {
     let families = [ruleset::Family::Ip, ruleset::Family::Ip6];
+    for family in families {
+        has_what_it_needs(&iptables.save(family));
+    }
     families
         .map(|family| sorted(&iptables.save(family)))
         .concat()
@@ -153,4 +157,32 @@ fn service(line: &str) -> &str {
         .next()
         .unwrap_or_default();
     word.split(':').next().unwrap_or_default()
+}
+
+/// Chains of Services and endpoints have rules, and something leads to each.
+fn has_what_it_needs(save: &str) {
+    let of_port = |chain: &str| {
+        ["SVC-", "SVL-", "SEP-", "EXT-", "FW-"].iter().any(|kind| {
+            chain
+                .strip_prefix("KUBE-")
+                .is_some_and(|rest| rest.starts_with(kind))
+        })
+    };
+    let word_after = |line: &str, flag: &str| {
+        let mut words = line.split(' ').skip_while(|word| *word != flag);
+        words.nth(1).unwrap_or_default().to_owned()
+    };
+    let all = |flag: &str| -> BTreeSet<String> {
+        let words = save.lines().map(|line| word_after(line, flag));
+        words.filter(|chain| of_port(chain)).collect()
+    };
+    let made = save
+        .lines()
+        .filter_map(|line| line.strip_prefix(':')?.split(' ').next());
+    let made: BTreeSet<String> = made
+        .filter(|chain| of_port(chain))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(all("-A"), made, "chains with rules, and chains");
+    assert_eq!(all("-j"), made, "chains that are led to, and chains");
 }

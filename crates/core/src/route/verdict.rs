@@ -51,6 +51,11 @@ impl Verdicts {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> [Verdict; 3] {
+        [self.local_pod, self.node, self.elsewhere]
+    }
+
     /// The verdict for an origin.
     pub fn from(&self, origin: Origin) -> Verdict {
         match origin {
