@@ -188,7 +188,7 @@ impl Metrics {
     /// kernel cannot count them there are no such metrics.
     #[cfg_attr(
         not(test),
-        allow(dead_code, reason = "iptables mode cannot be run yet")
+        allow(dead_code, reason = "until something reads accounting objects")
     )]
     pub(crate) fn packets(&self, counted: CountedPackets) -> Result<()> {
         let (collector, metrics) = iptables::packets(counted)?;
