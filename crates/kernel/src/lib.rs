@@ -13,5 +13,6 @@ pub mod link;
 pub mod memory;
 pub mod netlink;
 pub mod netns;
+pub mod nfacct;
 pub mod nft;
 pub mod sysctl;
