@@ -1,4 +1,5 @@
-//! How large a legacy table is, without reading it: a question of microseconds.
+//! What the kernel itself says of the legacy tables: how large one is, which takes microseconds,
+//! and which chains it has.
 
 use std::fs;
 use std::io;
@@ -8,24 +9,28 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::ruleset::{Family, Table};
 use crate::error::CallError;
+use crate::netlink::u32_at;
 
 /// `IPT_SO_GET_INFO` and `IP6T_SO_GET_INFO` (linux/netfilter_ipv4/ip_tables.h,
 /// linux/netfilter_ipv6/ip6_tables.h), which are the same number.
-const GET_INFO: libc::c_int = 64;
+const GET_INFO: Question = (64, "getsockopt IPT_SO_GET_INFO");
 
-/// `XT_TABLE_MAXNAMELEN` (linux/netfilter/x_tables.h).
+/// `IPT_SO_GET_ENTRIES` and `IP6T_SO_GET_ENTRIES`.
+const GET_ENTRIES: Question = (65, "getsockopt IPT_SO_GET_ENTRIES");
+
+type Question = (libc::c_int, &'static str);
+
+/// `XT_TABLE_MAXNAMELEN` (linux/netfilter/x_tables.h), which every question begins with.
 const TABLE_NAME: usize = 32;
 
-/// `struct ipt_getinfo`, which is also `struct ip6t_getinfo`.
-#[repr(C)]
-struct GetInfo {
-    name: [u8; TABLE_NAME],
-    valid_hooks: u32,
-    hook_entry: [u32; 5],
-    underflow: [u32; 5],
-    num_entries: u32,
-    size: u32,
-}
+/// `struct ipt_getinfo`: the name, eleven numbers about hooks, the entries and their size.
+const INFO: usize = TABLE_NAME + 13 * size_of::<u32>();
+
+/// `struct ipt_get_entries`: the name, the size, and the entries, which hold 64-bit numbers.
+const ENTRIES: usize = (TABLE_NAME + size_of::<u32>()).next_multiple_of(align_of::<u64>());
+
+/// How often a table that others change meanwhile is asked for anew before it is given up.
+const ATTEMPTS: usize = 10;
 
 /// How large a legacy table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,39 +72,62 @@ impl TableInfo {
 
     /// How large a table is; `None` when the kernel does not have it. It makes the kernel
     /// register the table if it can, so ask [`registered`] first. Needs `CAP_NET_ADMIN`.
-    #[allow(unsafe_code)]
     pub fn size(&self, table: Table) -> Result<Option<TableSize>, CallError> {
-        let mut info = GetInfo {
-            name: [0; TABLE_NAME],
-            valid_hooks: 0,
-            hook_entry: [0; 5],
-            underflow: [0; 5],
-            num_entries: 0,
-            size: 0,
-        };
-        for (to, from) in info.name.iter_mut().zip(table.name().bytes()) {
+        let mut answer = [0; INFO];
+        match self.ask(GET_INFO, table, &mut answer) {
+            Ok(()) => Ok(size_in(&answer)),
+            Err(error) if [libc::ENOENT, libc::ENOPROTOOPT].contains(&error.errno) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The chains of a table that are not built in; none when the kernel does not have it. Reads
+    /// all of the table, some hundred bytes a rule. Registers it as [`TableInfo::size`] does.
+    ///
+    /// # Errors
+    /// `EAGAIN` when the table was changed again and again meanwhile.
+    pub fn chains(&self, table: Table) -> Result<Vec<String>, CallError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let Some(size) = self.size(table)? else {
+                return Ok(Vec::new());
+            };
+            let mut answer = vec![0; ENTRIES + size.bytes as usize];
+            answer[TABLE_NAME..TABLE_NAME + 4].copy_from_slice(&size.bytes.to_ne_bytes());
+            match self.ask(GET_ENTRIES, table, &mut answer) {
+                Ok(()) => return Ok(chains_in(&answer[ENTRIES..], self.family)),
+                // The table has another size now.
+                Err(error) if error.errno == libc::EAGAIN && attempts < ATTEMPTS => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks about a table; what is to be known beside its name stands in `answer` already.
+    #[allow(unsafe_code)]
+    fn ask(
+        &self,
+        (option, call): Question,
+        table: Table,
+        answer: &mut [u8],
+    ) -> Result<(), CallError> {
+        for (to, from) in answer.iter_mut().zip(table.name().bytes()) {
             *to = from;
         }
         let level = match self.family {
             Family::Ip => libc::SOL_IP,
             Family::Ip6 => libc::SOL_IPV6,
         };
-        let mut length = size_of::<GetInfo>() as libc::socklen_t;
-        let (fd, place) = (self.fd.as_raw_fd(), (&raw mut info).cast());
-        // SAFETY: `place` points to a value of `length` bytes that lives until the end of this
-        // function and whose fields may hold any bits.
-        let result = unsafe { libc::getsockopt(fd, level, GET_INFO, place, &raw mut length) };
-        if result == 0 {
-            return Ok(Some(TableSize {
-                entries: info.num_entries,
-                bytes: info.size,
-            }));
+        let mut length = answer.len() as libc::socklen_t;
+        let (fd, place) = (self.fd.as_raw_fd(), answer.as_mut_ptr().cast());
+        // SAFETY: `place` points to `length` bytes that live until the end of this function and
+        // may be anything.
+        let result = unsafe { libc::getsockopt(fd, level, option, place, &raw mut length) };
+        if result < 0 {
+            return Err(CallError::last(call, table.name()));
         }
-        let error = CallError::last("getsockopt IPT_SO_GET_INFO", table.name());
-        match error.errno {
-            libc::ENOENT | libc::ENOPROTOOPT => Ok(None),
-            _ => Err(error),
-        }
+        Ok(())
     }
 }
 
@@ -114,5 +142,61 @@ pub fn registered(family: Family, table: Table) -> Result<bool, CallError> {
         Ok(names) => Ok(names.lines().any(|name| name == table.name())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(CallError::from_io("read", path, &error)),
+    }
+}
+
+fn size_in(info: &[u8]) -> Option<TableSize> {
+    Some(TableSize {
+        entries: u32_at(info, INFO - 8)?,
+        bytes: u32_at(info, INFO - 4)?,
+    })
+}
+
+/// The names in the entries that begin a chain (`struct xt_error_target`): their target is called
+/// `ERROR`, and so is the table's end.
+fn chains_in(mut entries: &[u8], family: Family) -> Vec<String> {
+    // Where `struct ipt_entry` or `struct ip6t_entry` has `target_offset` and `next_offset`.
+    let offsets = match family {
+        Family::Ip => 88,
+        Family::Ip6 => 140,
+    };
+    let mut names = Vec::new();
+    while let Some(both) = u32_at(entries, offsets) {
+        let [a, b, c, d] = both.to_ne_bytes();
+        let target = usize::from(u16::from_ne_bytes([a, b]));
+        let next = usize::from(u16::from_ne_bytes([c, d]));
+        let text = |at: usize| {
+            let bytes = entries
+                .get(target + at..)?
+                .split(|byte| *byte == 0)
+                .next()?;
+            std::str::from_utf8(bytes).ok()
+        };
+        if text(2) == Some("ERROR") {
+            names.extend(text(32).filter(|name| *name != "ERROR").map(str::to_owned));
+        }
+        if next == 0 {
+            break;
+        }
+        entries = entries.get(next..).unwrap_or_default();
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_entries_are_read_without_panic(
+            bytes in proptest::collection::vec(0..8_u8, 0..600),
+            six in any::<bool>(),
+        ) {
+            let family = if six { Family::Ip6 } else { Family::Ip };
+            prop_assert!(chains_in(&bytes, family).len() <= bytes.len());
+        }
     }
 }

@@ -13,3 +13,4 @@ pub mod nft;
 pub mod rule;
 pub mod ruleset;
 pub mod text;
+pub mod variant;
