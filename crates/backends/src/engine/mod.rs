@@ -97,6 +97,11 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
         self.installed = None;
     }
 
+    /// Some time has gone by: the next sync looks, where that is not too dear.
+    pub fn routine(&mut self) {
+        self.installed = self.installed.take().filter(|it| !M::may_compare(it));
+    }
+
     /// Whether the next sync compares everything with the kernel.
     pub fn next_is_full(&self) -> bool {
         self.installed.is_none()

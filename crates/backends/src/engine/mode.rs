@@ -58,6 +58,11 @@ pub trait Mode: Sized {
     /// What a Service is reached by.
     fn destinations(installed: &Self::Installed, service: &ObjectName) -> Vec<Destination>;
 
+    /// Whether all of it may be compared with the kernel for no other reason than that it is time.
+    fn may_compare(_: &Self::Installed) -> bool {
+        true
+    }
+
     /// Whether something waits that can only be done a moment after the last plan.
     fn has_chores(installed: &Self::Installed) -> bool;
 

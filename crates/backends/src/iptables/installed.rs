@@ -196,6 +196,11 @@ impl Installed {
         former
     }
 
+    /// Whether there are so many endpoints that their rules have no comments.
+    pub fn has_many_endpoints(&self) -> bool {
+        self.endpoints.values().any(|count| *count > MANY_ENDPOINTS)
+    }
+
     fn rules_of(&self, service: &ObjectName, frame: &Frame) -> ServiceRules {
         let group = self.groups.get(service);
         group

@@ -76,6 +76,11 @@ impl Mode for Iptables {
         installed.destinations(service).collect()
     }
 
+    /// It would be written, not compared. kube-proxy spares large clusters that, too.
+    fn may_compare(installed: &Installed) -> bool {
+        !installed.has_many_endpoints()
+    }
+
     fn has_chores(_: &Installed) -> bool {
         false
     }

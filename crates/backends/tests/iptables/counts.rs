@@ -37,7 +37,7 @@ fn services(count: usize, endpoint_count: usize, balanced: bool) -> Vec<Change> 
             true => {
                 let address = format!("203.0.113.{}", 1 + n);
                 plain
-                    .node_port(30_000 + n as i32)
+                    .node_port(30_000 + i32::try_from(n).unwrap())
                     .balanced(&address)
                     .ranges(&["198.51.100.0/24"])
             }

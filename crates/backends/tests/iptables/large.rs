@@ -55,3 +55,13 @@ fn services_that_do_not_change_keep_their_comments_until_all_is_written_anew() {
     node.sync().unwrap();
     assert_eq!(comments(&node.save(), "before"), 0);
 }
+
+/// All would be written anew, for nothing.
+#[test]
+fn many_are_not_gone_through_because_it_is_time() {
+    for (count, is_full) in [(1000, true), (1001, false)] {
+        let mut node = Node::settled(empty(), web("web", "10.96.0.1", count));
+        node.engine.routine();
+        assert_eq!(node.engine.next_is_full(), is_full, "{count}");
+    }
+}

@@ -24,6 +24,9 @@ pub(super) trait Proxier {
     /// Someone may have changed what is installed: the next sync looks.
     fn distrust(&mut self);
 
+    /// Some time has gone by: the next sync looks, where that is not too dear.
+    fn routine(&mut self);
+
     /// Whether the next sync compares everything with the kernel.
     fn next_is_full(&self) -> bool;
 
@@ -46,6 +49,10 @@ impl<M: Mode, K: Kernel<M> + Watch> Proxier for Engine<M, K> {
 
     fn distrust(&mut self) {
         Engine::distrust(self);
+    }
+
+    fn routine(&mut self) {
+        Engine::routine(self);
     }
 
     fn next_is_full(&self) -> bool {

@@ -48,7 +48,7 @@ impl Daemon {
         match self.schedule.due() {
             Some((at, cause)) if at <= now => {
                 if cause == Cause::Routine {
-                    self.engine.distrust();
+                    self.engine.routine();
                 }
                 self.sync(now);
             }
