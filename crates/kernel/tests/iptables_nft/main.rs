@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 
 use fairlead_kernel::iptables::nft::NftIptables;
 use fairlead_kernel::iptables::ruleset::{Family, Table, TableId};
-use fairlead_kernel::netlink::{Protocol, Request, Socket};
 use fairlead_kernel::netns::Netns;
+use fairlead_kernel::nfacct::Nfacct;
 
 const FAMILIES: [Family; 2] = [Family::Ip, Family::Ip6];
 
@@ -27,7 +27,7 @@ fn in_namespace(test: impl FnOnce(&mut NftIptables) + Send) {
     let netns = Netns::anonymous().unwrap();
     netns
         .run(|| {
-            make_counter();
+            Nfacct::open().unwrap().ensure(sample::COUNTER).unwrap();
             test(&mut open());
         })
         .unwrap();
@@ -40,24 +40,6 @@ fn open() -> NftIptables {
         name.starts_with("KUBE-") && name != "KUBE-KUBELET-CANARY"
     })
     .unwrap()
-}
-
-/// Makes the accounting object that a rule counts in.
-fn make_counter() {
-    const NFNL_MSG_ACCT_NEW: u16 = 7 << 8;
-    const NFACCT_NAME: u16 = 1;
-    let request = Request {
-        kind: NFNL_MSG_ACCT_NEW,
-        flags: libc::NLM_F_CREATE,
-        call: "NFNL_MSG_ACCT_NEW",
-        object: sample::COUNTER,
-    };
-    let mut socket = Socket::open(Protocol::Netfilter).unwrap();
-    let made = socket.request(&request, |body| {
-        body.raw(&[0; 4]);
-        body.string(NFACCT_NAME, sample::COUNTER);
-    });
-    made.unwrap();
 }
 
 fn program(family: Family) -> &'static str {

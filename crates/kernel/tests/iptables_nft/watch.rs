@@ -76,3 +76,38 @@ fn what_others_do_with_ours_is_told() {
         }
     });
 }
+
+#[test]
+fn others_go_on_at_the_same_time() {
+    in_namespace(|iptables| {
+        iptables.apply(&[hooked(1)]).unwrap();
+        std::thread::scope(|scope| {
+            // A thread is in the namespace of the one that began it.
+            let others = scope.spawn(|| {
+                for _ in 0..8 {
+                    run("iptables-nft -t nat -N CNI-X", "");
+                    run("iptables-nft -t nat -I PREROUTING -j CNI-X", "");
+                    run("iptables-nft -t nat -D PREROUTING -j CNI-X", "");
+                    run("iptables-nft -t nat -X CNI-X", "");
+                }
+            });
+            let mut rounds = 0;
+            while !others.is_finished() {
+                let batch = hooked(rounds % 9);
+                let hook = batch.ops.last().unwrap();
+                let remove = Op::Remove(hook.chain().clone(), hook.rule().unwrap().clone());
+                let ops = vec![remove];
+                iptables
+                    .apply(&[Batch { ops, ..batch }, batch.clone()])
+                    .unwrap();
+                assert!(!iptables.touched().unwrap());
+                rounds += 1;
+            }
+            others.join().unwrap();
+            assert!(rounds > 10, "{rounds}");
+        });
+        assert!(!iptables.touched().unwrap());
+        let observed = iptables.observe(hooked(1).table).unwrap().unwrap();
+        assert_eq!((observed.chains.len(), observed.hooks.len()), (1, 1));
+    });
+}
