@@ -47,9 +47,9 @@ impl Left {
     /// These operations were done. Returns by how many entries that makes the table larger, if
     /// it is known.
     pub(super) fn did(&mut self, table: Table, ops: &[Op], ours: Ours) -> Option<i64> {
-        ops.iter().try_fold(0, |entries, op| {
-            Some(entries + self.did_one(table, op, ours)?)
-        })
+        // All of them, also after one whose size is not known.
+        let entries: Vec<_> = ops.iter().map(|op| self.did_one(table, op, ours)).collect();
+        entries.into_iter().sum()
     }
 
     fn did_one(&mut self, table: Table, op: &Op, ours: Ours) -> Option<i64> {
@@ -99,5 +99,29 @@ impl Left {
         self.hooks
             .entry((chain.clone(), target.clone()))
             .or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iptables::rule::Rule;
+
+    #[test]
+    fn what_is_not_ours_hides_nothing_that_is() {
+        let ours: Ours = |name| name.starts_with("OURS-");
+        let mut left = Left::default();
+        let (own, shared) = (ChainName::from("OURS-A"), ChainName::from("SHARED"));
+        let ops = [
+            Op::Declare(shared.clone()),
+            Op::Append(shared, Rule::default()),
+            Op::Declare(own.clone()),
+            Op::Append(own.clone(), Rule::default()),
+            Op::Insert("INPUT".into(), Rule::default().jump(own.clone())),
+        ];
+        // Whether the chain that is not ours was there before is not known.
+        assert_eq!(left.did(Table::Filter, &ops, ours), None);
+        assert_eq!(left.chains, HashMap::from([(own.clone(), 1)]));
+        assert_eq!(left.hooks, HashMap::from([(("INPUT".into(), own), 1)]));
     }
 }
