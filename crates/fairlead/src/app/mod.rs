@@ -1,5 +1,6 @@
 //! The wiring: sources, model, engine and servers, and the loop that they meet in.
 
+mod accounting;
 mod daemon;
 mod events;
 mod host;
@@ -29,7 +30,7 @@ pub(crate) use events::ALL as EVENTS;
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
 pub(crate) use options::{Options, SourceOptions};
 
-use crate::config::ConfigWatch;
+use crate::config::{ConfigWatch, Mode};
 use crate::health::{Health, Moment};
 use crate::metrics::Metrics;
 use daemon::Daemon;
@@ -62,6 +63,9 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
     if options.settings.traffic_counters {
         let counters = CounterSocket::open().context("cannot read counters")?;
         metrics.traffic(counters, &families, options.metrics_max_services)?;
+    }
+    if let (Mode::Iptables, Some(counted)) = (options.mode, accounting::counted()?) {
+        metrics.packets(counted)?;
     }
     let seen = servers::start(
         &options,

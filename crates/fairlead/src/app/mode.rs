@@ -1,51 +1,76 @@
 //! The one choice by mode: which engine runs, on which part of the kernel.
 
 use anyhow::Context;
-use tracing::info;
+use tracing::{info, warn};
 
 use fairlead_backends::engine::Engine;
-use fairlead_backends::iptables::{self, Facts, Iptables};
+use fairlead_backends::iptables::{self, CT_INVALID_DROPPED, Facts, Iptables, LOCALHOST_ACCEPTED};
 use fairlead_backends::leftovers::InCharge;
 use fairlead_backends::nftables::{Nftables, table};
 use fairlead_core::address::Family;
+use fairlead_kernel::error::CallError;
 use fairlead_kernel::iptables::legacy::LegacyIptables;
 use fairlead_kernel::iptables::nft::NftIptables;
 use fairlead_kernel::iptables::ruleset::{self, Table, TableId};
+use fairlead_kernel::iptables::variant::{self, Variant};
 use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
 use super::Options;
+use super::accounting;
 use super::proxier::Proxier;
 use crate::config::{IptablesVariant, Mode};
+
+/// The match of rules that count in accounting objects.
+const ACCOUNTING: &str = "nfacct";
 
 /// Opens the engine of the mode for these families, and says what it is in charge of.
 pub(super) fn open(
     options: &Options,
     families: &[Family],
 ) -> anyhow::Result<(Box<dyn Proxier>, InCharge)> {
-    match (options.mode, options.iptables_variant) {
-        (Mode::Nftables, _) => {
+    match options.mode {
+        Mode::Nftables => {
             let tables: Vec<_> = families.iter().copied().map(table).collect();
             let nft = WatchedNft::open(&tables).context("cannot talk to nf_tables")?;
             let engine = Engine::new(Nftables, nft, families);
             Ok((Box::new(engine), InCharge::Nftables))
         }
-        (Mode::Iptables, IptablesVariant::Legacy) => {
-            let legacy = LegacyIptables::open(&kernel_families(families), iptables::is_ours);
-            let legacy = legacy.context("cannot write the legacy iptables")?;
-            info!("writing the legacy iptables, by its own programs");
-            let mode = iptables_mode(legacy.random_fully());
-            let engine = Engine::new(mode, legacy, families);
-            Ok((Box::new(engine), InCharge::IptablesLegacy))
-        }
-        (Mode::Iptables, _) => {
-            let nft = NftIptables::open(&tables(families), iptables::is_ours);
-            let nft = nft.context("cannot talk to nf_tables")?;
-            info!("writing the iptables of nf_tables, as iptables-nft would");
-            let engine = Engine::new(iptables_mode(true), nft, families);
-            Ok((Box::new(engine), InCharge::IptablesNft))
+        Mode::Iptables => match variant(options.iptables_variant)? {
+            Variant::Nft => open_nft(families),
+            Variant::Legacy => open_legacy(families),
+        },
+    }
+}
+
+/// Which iptables is written.
+fn variant(asked: IptablesVariant) -> anyhow::Result<Variant> {
+    match asked {
+        IptablesVariant::Nft => Ok(Variant::Nft),
+        IptablesVariant::Legacy => Ok(Variant::Legacy),
+        IptablesVariant::Auto => {
+            let facts = variant::Facts::gather().context("cannot see which iptables is in use")?;
+            Ok(Variant::choose(&facts))
         }
     }
+}
+
+fn open_nft(families: &[Family]) -> anyhow::Result<(Box<dyn Proxier>, InCharge)> {
+    let nft = NftIptables::open(&tables(families), iptables::is_ours);
+    let mut nft = nft.context("cannot write the iptables of nf_tables")?;
+    info!("writing the iptables of nf_tables, as iptables-nft would");
+    let facts = facts(true, &nft.has_match(ACCOUNTING));
+    let engine = Engine::new(Iptables { facts }, nft, families);
+    Ok((Box::new(engine), InCharge::IptablesNft))
+}
+
+fn open_legacy(families: &[Family]) -> anyhow::Result<(Box<dyn Proxier>, InCharge)> {
+    let legacy = LegacyIptables::open(&kernel_families(families), iptables::is_ours);
+    let legacy = legacy.context("cannot write the legacy iptables")?;
+    info!("writing the legacy iptables, by its own programs");
+    let facts = facts(legacy.random_fully(), &legacy.has_match(ACCOUNTING));
+    let engine = Engine::new(Iptables { facts }, legacy, families);
+    Ok((Box::new(engine), InCharge::IptablesLegacy))
 }
 
 /// The tables of iptables that are written.
@@ -62,14 +87,24 @@ fn kernel_families(families: &[Family]) -> Vec<ruleset::Family> {
     families.iter().map(kernels).collect()
 }
 
-/// The mode on this host, as it is now.
-fn iptables_mode(random_fully: bool) -> Iptables {
+/// What this host offers, as it is now. Where the kernel cannot count, rules do not.
+fn facts(random_fully: bool, can_count: &Result<bool, CallError>) -> Facts {
     let liberal = ProcSys.read("net/netfilter/nf_conntrack_tcp_be_liberal");
-    let facts = Facts {
+    let counts = |name| {
+        let counted = match can_count {
+            Ok(true) => accounting::ensure(name),
+            Ok(false) => Ok(false),
+            Err(error) => Err(error.clone()),
+        };
+        counted.unwrap_or_else(|error| {
+            warn!("packets of {name} are not counted: {error}");
+            false
+        })
+    };
+    Facts {
         random_fully,
         liberal: liberal.is_ok_and(|value| value.trim() != "0"),
-        counts_invalid: false,
-        counts_localhost: false,
-    };
-    Iptables { facts }
+        counts_invalid: counts(CT_INVALID_DROPPED),
+        counts_localhost: counts(LOCALHOST_ACCEPTED),
+    }
 }

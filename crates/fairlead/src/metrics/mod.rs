@@ -37,8 +37,8 @@ use crate::config::{Gates, Mode};
 
 use client::ClientMetrics;
 use conntrack::ConntrackMetrics;
-pub(crate) use iptables::CountedPackets;
 use iptables::IptablesMetrics;
+pub(crate) use iptables::{CountedPackets, ReadPackets};
 use nftables::NftablesMetrics;
 use own::OwnMetrics;
 use probes::ProbeMetrics;
@@ -186,10 +186,6 @@ impl Metrics {
 
     /// Has the packets that rules of iptables mode count read whenever somebody scrapes. Where the
     /// kernel cannot count them there are no such metrics.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "until something reads accounting objects")
-    )]
     pub(crate) fn packets(&self, counted: CountedPackets) -> Result<()> {
         let (collector, metrics) = iptables::packets(counted)?;
         self.program.registered(metrics);

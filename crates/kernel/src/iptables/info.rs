@@ -18,6 +18,12 @@ const GET_INFO: Question = (64, "getsockopt IPT_SO_GET_INFO");
 /// `IPT_SO_GET_ENTRIES` and `IP6T_SO_GET_ENTRIES`.
 const GET_ENTRIES: Question = (65, "getsockopt IPT_SO_GET_ENTRIES");
 
+/// `IPT_SO_GET_REVISION_MATCH` and `IP6T_SO_GET_REVISION_MATCH`, which are not.
+const GET_REVISION: [libc::c_int; 2] = [66, 68];
+
+/// `struct xt_get_revision`: a name of `XT_EXTENSION_MAXNAMELEN` bytes and a number.
+const REVISION: usize = 29 + 1;
+
 type Question = (libc::c_int, &'static str);
 
 /// `XT_TABLE_MAXNAMELEN` (linux/netfilter/x_tables.h), which every question begins with.
@@ -74,7 +80,7 @@ impl TableInfo {
     /// register the table if it can, so ask [`registered`] first. Needs `CAP_NET_ADMIN`.
     pub fn size(&self, table: Table) -> Result<Option<TableSize>, CallError> {
         let mut answer = [0; INFO];
-        match self.ask(GET_INFO, table, &mut answer) {
+        match self.ask(GET_INFO, table.name(), &mut answer) {
             Ok(()) => Ok(size_in(&answer)),
             Err(error) if [libc::ENOENT, libc::ENOPROTOOPT].contains(&error.errno) => Ok(None),
             Err(error) => Err(error),
@@ -95,7 +101,7 @@ impl TableInfo {
             };
             let mut answer = vec![0; ENTRIES + size.bytes as usize];
             answer[TABLE_NAME..TABLE_NAME + 4].copy_from_slice(&size.bytes.to_ne_bytes());
-            match self.ask(GET_ENTRIES, table, &mut answer) {
+            match self.ask(GET_ENTRIES, table.name(), &mut answer) {
                 Ok(()) => return Ok(chains_in(&answer[ENTRIES..], self.family)),
                 // The table has another size now.
                 Err(error) if error.errno == libc::EAGAIN && attempts < ATTEMPTS => {}
@@ -104,15 +110,31 @@ impl TableInfo {
         }
     }
 
-    /// Asks about a table; what is to be known beside its name stands in `answer` already.
+    /// Whether rules can have a match of this name; the kernel loads it if it can. Needs
+    /// `CAP_NET_ADMIN`.
+    pub fn has_match(&self, name: &str) -> Result<bool, CallError> {
+        let option = match self.family {
+            Family::Ip => GET_REVISION[0],
+            Family::Ip6 => GET_REVISION[1],
+        };
+        let question = (option, "getsockopt IPT_SO_GET_REVISION_MATCH");
+        match self.ask(question, name, &mut [0; REVISION]) {
+            Ok(()) => Ok(true),
+            // There is none, or not the first revision of it.
+            Err(error) if [libc::ENOENT, libc::EPROTONOSUPPORT].contains(&error.errno) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks about what has a name; what is to be known beside it stands in `answer` already.
     #[allow(unsafe_code)]
     fn ask(
         &self,
         (option, call): Question,
-        table: Table,
+        name: &str,
         answer: &mut [u8],
     ) -> Result<(), CallError> {
-        for (to, from) in answer.iter_mut().zip(table.name().bytes()) {
+        for (to, from) in answer.iter_mut().zip(name.bytes()) {
             *to = from;
         }
         let level = match self.family {
@@ -125,7 +147,7 @@ impl TableInfo {
         // may be anything.
         let result = unsafe { libc::getsockopt(fd, level, option, place, &raw mut length) };
         if result < 0 {
-            return Err(CallError::last(call, table.name()));
+            return Err(CallError::last(call, name));
         }
         Ok(())
     }

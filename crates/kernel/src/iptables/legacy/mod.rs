@@ -85,6 +85,16 @@ impl LegacyIptables {
         self.sides.iter().all(|side| side.tools.random_fully())
     }
 
+    /// Whether rules of every family can have a match of this name; the kernel loads it if it can.
+    pub fn has_match(&self, name: &str) -> Result<bool, CallError> {
+        for side in &self.sides {
+            if !side.info.has_match(name)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether somebody else has changed what is ours since it was last observed or changed by us:
     /// a chain of ours is gone or has another number of rules, or rules of built-in chains that
     /// lead to them are gone. What leaves a table as large as it was, such as another name for a

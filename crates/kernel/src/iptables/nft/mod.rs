@@ -71,6 +71,11 @@ impl NftIptables {
         })
     }
 
+    /// Whether rules can have a match of this name; the kernel loads it if it can.
+    pub fn has_match(&mut self, name: &str) -> Result<bool, CallError> {
+        read::has_match(self.nft.as_mut(), name)
+    }
+
     /// Whether someone else may have changed what is ours since this was last asked: one of our
     /// chains or a rule in one, or taken a rule away that led to one from another chain.
     pub fn touched(&mut self) -> Result<bool, CallError> {

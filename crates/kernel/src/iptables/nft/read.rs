@@ -23,26 +23,37 @@ pub(super) fn nft_table(table: TableId) -> NftTableId {
 /// # Errors
 /// `EOPNOTSUPP` when it has not.
 pub(super) fn check_extensions(socket: &mut Socket) -> Result<(), CallError> {
+    match has_match(socket, "comment")? {
+        true => Ok(()),
+        false => Err(CallError {
+            call: GET_EXTENSION,
+            object: "comment".to_owned(),
+            errno: libc::EOPNOTSUPP,
+        }),
+    }
+}
+
+const GET_EXTENSION: &str = "NFNL_MSG_COMPAT_GET";
+
+/// Whether rules can have a match of this name; the kernel loads it if it can.
+pub(super) fn has_match(socket: &mut Socket, name: &str) -> Result<bool, CallError> {
     let request = Request {
         kind: wire::NFNL_MSG_COMPAT_GET,
         flags: 0,
-        call: "NFNL_MSG_COMPAT_GET",
-        object: "comment",
+        call: GET_EXTENSION,
+        object: name,
     };
     let answer = socket.request(&request, |body| {
         wire::header(body, wire::family_number(Family::Ip), 0);
-        body.string(wire::NFTA_EXTENSION_NAME, "comment");
+        body.string(wire::NFTA_EXTENSION_NAME, name);
         body.be32(wire::NFTA_EXTENSION_REV, 0);
         body.be32(wire::NFTA_COMPAT_TYPE, 0);
     });
     match answer {
         // What nfnetlink says of a subsystem that it does not know, and what that says of an
         // extension.
-        Err(error) if [libc::EINVAL, libc::ENOENT].contains(&error.errno) => Err(CallError {
-            errno: libc::EOPNOTSUPP,
-            ..error
-        }),
-        answer => answer,
+        Err(error) if [libc::EINVAL, libc::ENOENT].contains(&error.errno) => Ok(false),
+        answer => answer.map(|()| true),
     }
 }
 
