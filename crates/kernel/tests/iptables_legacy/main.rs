@@ -2,6 +2,7 @@
 
 mod cases;
 mod histories;
+mod kinds;
 #[path = "../privilege/mod.rs"]
 mod privilege;
 mod real;

@@ -27,7 +27,15 @@ pub(crate) fn iptables(args: &str) {
 
 /// All of one table, without the comments around it and without counts.
 pub(crate) fn save(table: &str) -> String {
-    let text = run("iptables-legacy-save", &format!("-t {table}"));
+    save_of(Family::Ip, table)
+}
+
+pub(crate) fn save_of(family: Family, table: &str) -> String {
+    let program = match family {
+        Family::Ip => "iptables-legacy-save",
+        Family::Ip6 => "ip6tables-legacy-save",
+    };
+    let text = run(program, &format!("-t {table}"));
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let lines = lines.map(|line| {
         let counted = line

@@ -12,8 +12,6 @@ mod tests;
 mod tools;
 
 use std::collections::HashMap;
-use std::io;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,7 +21,7 @@ use self::lock::Locked;
 use self::run::{Ended, run};
 use self::save::{Reader, Saved};
 use self::tools::Tools;
-use super::handle::{Applied, ApplyError, CallError, Iptables, ObservedTable, Refusal};
+use super::handle::{Applied, ApplyError, CallError, Iptables, ObservedTable};
 use super::info::{TableInfo, TableSize, registered};
 use super::ruleset::{Batch, Family, TableId};
 use super::text;
@@ -98,7 +96,8 @@ impl LegacyIptables {
     /// Whether somebody else has changed what is ours since it was last observed or changed by us:
     /// a chain of ours is gone or has another number of rules, or rules of built-in chains that
     /// lead to them are gone. What leaves a table as large as it was, such as another name for a
-    /// chain, goes unnoticed. A question of microseconds, unless a table has another size.
+    /// chain, goes unnoticed, and so does all in a table that was not observed since a change
+    /// of it failed for a reason that is not the table's. A question of microseconds, unless a table has another size.
     pub fn touched(&mut self) -> Result<bool, CallError> {
         let tables: Vec<TableId> = self.left.keys().copied().collect();
         for table in tables {
@@ -112,19 +111,16 @@ impl LegacyIptables {
     fn is_touched(&mut self, table: TableId) -> Result<bool, CallError> {
         let size = self.size(table)?;
         let left = self.left.get(&table);
-        if left.is_none_or(|left| left.size.is_some() && left.size == size) {
+        if left.is_none_or(|left| left.size == Some(size)) {
             return Ok(false);
         }
         // The size was asked for first: what changes from here on is seen next time.
-        let saved = match size {
-            Some(_) => self.save(table)?,
-            None => Saved::default(),
-        };
+        let saved = self.save(table)?.unwrap_or_default();
         let Some(left) = self.left.get_mut(&table) else {
             return Ok(false);
         };
         let whole = left.is_in(&saved, self.ours);
-        left.size = size.filter(|_| whole);
+        left.size = whole.then_some(size);
         Ok(!whole)
     }
 }
@@ -148,14 +144,13 @@ impl Iptables for LegacyIptables {
     fn observe(&mut self, table: TableId) -> Result<Option<ObservedTable>, CallError> {
         self.left.remove(&table);
         let size = self.size(table)?;
-        let saved = match size {
-            Some(_) => self.save(table)?,
-            None => Saved::default(),
-        };
-        let mut left = Left::of(&saved, self.ours);
-        left.size = size;
+        let saved = self.save(table)?;
+        let mut left = saved
+            .as_ref()
+            .map_or_else(Left::default, |saved| Left::of(saved, self.ours));
+        left.size = Some(size);
         self.left.insert(table, left);
-        Ok(size.map(|_| saved.observed()))
+        Ok(saved.map(Saved::observed))
     }
 }
 
@@ -166,7 +161,7 @@ impl LegacyIptables {
         let lines = input.lines().count();
         let expected: usize = batches.iter().map(|batch| batch.ops.len() + 2).sum();
         if lines != expected || input.contains('\0') {
-            return Err(several_lines(first, batches));
+            return Err(said::several_lines(first, batches));
         }
         let result = self.restore(first, batches, &input);
         let done = match &result {
@@ -197,12 +192,12 @@ impl LegacyIptables {
             command.args(["-w", &LOCK_SECONDS.to_string()]);
             None
         } else {
-            Some(Locked::take().map_err(|error| no_lock(&tools.restore, &error))?)
+            Some(Locked::take().map_err(|error| said::no_lock(&tools.restore, &error))?)
         };
         let Ended { status, said } = run(&mut command, input.as_bytes(), self.limit, |_| ())
             .map_err(|error| ApplyError::Program {
                 program: tools.restore.display().to_string(),
-                said: self.not_run(&error),
+                said: said::not_run(&error, self.limit),
             })?;
         if status.success() {
             return Ok(());
@@ -219,29 +214,36 @@ impl LegacyIptables {
     /// These batches were done.
     fn remember(&mut self, batches: &[Batch]) {
         for Batch { table, ops } in batches {
-            let size = self.size(*table).unwrap_or_default();
+            let size = self.size(*table).ok();
             let Some(left) = self.left.get_mut(table) else {
                 continue;
             };
             let more = left.did(table.table, ops, self.ours);
             // Another size than ours alone would have made it: somebody else was there, too.
-            let expected = left
-                .size
-                .zip(more)
-                .map(|(before, more)| i64::from(before.entries) + more);
+            let before = left.size.map(|size| i64::from(size.entries));
+            let expected = before.zip(more).map(|(before, more)| before + more);
             left.size = size.filter(|size| expected == Some(size.entries.into()));
         }
     }
 
-    /// How large a table is; `None` when nobody has asked for it in this namespace.
-    fn size(&self, table: TableId) -> Result<Option<TableSize>, CallError> {
+    /// How large a table is; one that nobody has asked for in this namespace is empty.
+    fn size(&self, table: TableId) -> Result<TableSize, CallError> {
+        let nothing = TableSize {
+            entries: TableSize::empty(table.table),
+            bytes: 0,
+        };
+        if !registered(table.family, table.table)? {
+            return Ok(nothing);
+        }
+        let size = self.side(table.family)?.info.size(table.table)?;
+        Ok(size.unwrap_or(nothing))
+    }
+
+    /// Reads a table; `None` when nobody has asked for it in this namespace.
+    fn save(&self, table: TableId) -> Result<Option<Saved>, CallError> {
         if !registered(table.family, table.table)? {
             return Ok(None);
         }
-        self.side(table.family)?.info.size(table.table)
-    }
-
-    fn save(&self, table: TableId) -> Result<Saved, CallError> {
         let program = &self.side(table.family)?.tools.save;
         let mut command = Command::new(program);
         command.args(["-t", table.table.name()]);
@@ -252,19 +254,15 @@ impl LegacyIptables {
             object: format!("{} -t {}: {said}", program.display(), table.table.name()),
             errno,
         };
-        match ended {
-            Ok(Ended { status, said }) => {
-                let saved = reader.end();
-                if status.success() && saved.complete {
-                    return Ok(saved);
-                }
-                Err(failed(said.trim(), libc::EIO))
-            }
-            Err(error) => {
-                let errno = error.raw_os_error().unwrap_or(libc::ETIMEDOUT);
-                Err(failed(&self.not_run(&error), errno))
-            }
+        let Ended { status, said } = ended.map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::ETIMEDOUT);
+            failed(&said::not_run(&error, self.limit), errno)
+        })?;
+        let saved = reader.end();
+        if status.success() && saved.complete {
+            return Ok(Some(saved));
         }
+        Err(failed(said.trim(), libc::EIO))
     }
 
     fn side(&self, family: Family) -> Result<&Side, CallError> {
@@ -275,55 +273,4 @@ impl LegacyIptables {
             errno: libc::EAFNOSUPPORT,
         })
     }
-
-    fn not_run(&self, error: &io::Error) -> String {
-        match error.kind() {
-            io::ErrorKind::TimedOut => format!(
-                "did not end within {} s and was killed; see what else keeps this machine or the \
-                 lock {} busy",
-                self.limit.as_secs(),
-                lock::file().display()
-            ),
-            _ => error.to_string(),
-        }
-    }
-}
-
-fn no_lock(program: &Path, error: &io::Error) -> ApplyError {
-    let said = match error.kind() {
-        io::ErrorKind::WouldBlock => "another program keeps the lock of iptables".to_owned(),
-        _ => error.to_string(),
-    };
-    let file = lock::file();
-    let said = format!(
-        "{said}; see who holds {} or the abstract socket @xtables",
-        file.display()
-    );
-    let program = program.display().to_string();
-    ApplyError::Program { program, said }
-}
-
-/// An operation that is not one line would be read as several.
-fn several_lines(first: usize, batches: &[Batch]) -> ApplyError {
-    for (batch, Batch { table, ops }) in batches.iter().enumerate() {
-        for (op, operation) in ops.iter().enumerate() {
-            let what = text::op_line(operation, table.family).to_string();
-            if what.contains(['\n', '\0']) {
-                let why = "does not fit a line".to_owned();
-                let batch = first + batch;
-                return ApplyError::Refused(Refusal {
-                    batch,
-                    op,
-                    what,
-                    why,
-                });
-            }
-        }
-    }
-    let (call, object, errno) = ("write", "batches as lines".to_owned(), libc::EINVAL);
-    ApplyError::Call(CallError {
-        call,
-        object,
-        errno,
-    })
 }

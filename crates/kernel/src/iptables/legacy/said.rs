@@ -1,7 +1,11 @@
 //! What iptables-restore says when it fails: which line it is about, and why.
 
-use super::super::handle::{ApplyError, Refusal};
-use super::super::ruleset::Batch;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::handle::{ApplyError, CallError, Refusal};
+use super::super::ruleset::{Batch, Op};
 use super::super::text::op_line;
 use super::lock;
 
@@ -49,6 +53,10 @@ pub(super) fn decode(
         (_, Some(Place::Op(batch, op))) => {
             let Batch { table, ops } = &batches[batch];
             let what = op_line(&ops[op], table.family).to_string();
+            let why = match why.strip_suffix(" failed") {
+                Some(_) => format!("{why}: {}", likely(&ops[op])),
+                None => why,
+            };
             refusal(batch, op, what, why)
         }
         (_, Some(Place::Commit(batch))) => {
@@ -69,6 +77,16 @@ pub(super) fn decode(
             };
             ApplyError::Program { program, said }
         }
+    }
+}
+
+/// Why an operation fails of which the legacy variant says nothing but its line.
+fn likely(op: &Op) -> &'static str {
+    match op {
+        Op::Create(_) | Op::Declare(_) => "there is such a chain already",
+        Op::Append(..) | Op::Insert(..) => "there is no such chain, or the target is built in",
+        Op::Remove(..) => "there is no such chain or no such rule",
+        Op::Delete(_) => "the chain is not there, is not empty, is built in, or a rule leads to it",
     }
 }
 
@@ -128,116 +146,56 @@ fn without_name(line: &str) -> &str {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::iptables::ruleset::{Family, Op, Table, TableId};
-
-    fn batches() -> [Batch; 2] {
-        let batch = |table, chains: &[&str]| Batch {
-            table: TableId {
-                family: Family::Ip,
-                table,
-            },
-            ops: chains
-                .iter()
-                .map(|name| Op::Create((*name).into()))
-                .collect(),
-        };
-        // Lines 1 to 4, and 5 to 7.
-        [batch(Table::Filter, &["a", "b"]), batch(Table::Nat, &["c"])]
-    }
-
-    fn decoded(status: i32, said: &str) -> ApplyError {
-        let program = "iptables-restore".to_owned();
-        decode(program, (3, &batches()), Some(status), said)
-    }
-
-    #[test]
-    fn every_way_to_name_a_line_finds_the_operation() {
-        for (said, batch, op, what, why) in [
-            (
-                "iptables-restore: line 3 failed\n",
-                3,
-                1,
-                "-N b",
-                "line 3 failed",
-            ),
-            (
-                "iptables-restore: line 6 failed: No chain/target/match by that name.\n",
-                4,
-                0,
-                "-N c",
-                "line 6 failed: No chain/target/match by that name.",
-            ),
-            (
-                "iptables-restore v1.8.9 (legacy): chain name `line 9 failed' too long\n\
-                 Error occurred at line: 2\nTry `iptables-restore -h' for more information.\n",
-                3,
-                0,
-                "-N a",
-                "chain name `line 9 failed' too long",
-            ),
-            (
-                "ip6tables-restore v1.4.21: Couldn't load target `X':No such file\n\n\
-                 Error occurred at line: 3\n",
-                3,
-                1,
-                "-N b",
-                "Couldn't load target `X':No such file",
-            ),
-            (
-                "Bad argument `garbage'\nError occurred at line: 2\n",
-                3,
-                0,
-                "-N a",
-                "Bad argument `garbage'",
-            ),
-            (
-                "iptables-restore: line 7 failed\n",
-                4,
-                1,
-                "COMMIT",
-                "line 7 failed; the kernel's log (`dmesg`) may say more",
-            ),
-        ] {
-            let expected = Refusal {
-                batch,
-                op,
-                what: what.to_owned(),
-                why: why.to_owned(),
-            };
-            assert_eq!(decoded(1, said), ApplyError::Refused(expected));
-        }
-    }
-
-    #[test]
-    fn a_held_lock_and_other_words_are_told_with_what_to_do() {
-        let rows = [
-            (
-                4,
-                "Another app is currently holding the xtables lock. Stopped waiting after 5s.\n",
-                "fuser",
-            ),
-            (
-                2,
-                "iptables-restore v1.8.9 (legacy): iptables-restore: unable to initialize table \
-                 'filter'\nError occurred at line: 1\n",
-                "iptable_filter",
-            ),
-            (
-                1,
-                "iptables-restore: COMMIT expected at line 99\n",
-                "status 1",
-            ),
-            (1, "iptables-restore: line 99 failed\n", "line 99 failed"),
-            (127, "", "it did not say why"),
-        ];
-        for (status, words, expected) in rows {
-            let ApplyError::Program { said, .. } = decoded(status, words) else {
-                panic!("{words}")
-            };
-            assert!(said.contains(expected), "{said}");
-        }
+/// A program that could not be run to its end.
+pub(super) fn not_run(error: &io::Error, limit: Duration) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => format!(
+            "did not end within {} s and was killed; see what else keeps this machine or the lock \
+             {} busy",
+            limit.as_secs(),
+            lock::file().display()
+        ),
+        _ => error.to_string(),
     }
 }
+
+/// The locks could not be taken for an old program.
+pub(super) fn no_lock(program: &Path, error: &io::Error) -> ApplyError {
+    let said = match error.kind() {
+        io::ErrorKind::WouldBlock => "another program keeps the lock of iptables".to_owned(),
+        _ => error.to_string(),
+    };
+    let said = format!(
+        "{said}; see who holds {} or the abstract socket @xtables",
+        lock::file().display()
+    );
+    let program = program.display().to_string();
+    ApplyError::Program { program, said }
+}
+
+/// An operation that is not one line would be read as several.
+pub(super) fn several_lines(first: usize, batches: &[Batch]) -> ApplyError {
+    for (batch, Batch { table, ops }) in batches.iter().enumerate() {
+        for (op, operation) in ops.iter().enumerate() {
+            let what = op_line(operation, table.family).to_string();
+            if what.contains(['\n', '\0']) {
+                let why = "does not fit a line".to_owned();
+                return ApplyError::Refused(Refusal {
+                    batch: first + batch,
+                    op,
+                    what,
+                    why,
+                });
+            }
+        }
+    }
+    let (call, object, errno) = ("write", "batches as lines".to_owned(), libc::EINVAL);
+    ApplyError::Call(CallError {
+        call,
+        object,
+        errno,
+    })
+}
+
+#[cfg(test)]
+mod tests;
