@@ -10,7 +10,7 @@ use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
-use super::{FAIRLEAD, Folder, Proxy};
+use super::{FAIRLEAD, Folder, Mode, Proxy};
 
 /// How long Fairlead has to take in a change, on a machine that has more to do than this.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,15 +29,21 @@ impl<'a> Proxy<'a> {
         folder: &Folder,
         flags: &[String],
     ) -> Result<Proxy<'a>, Failed> {
+        Proxy::start_in(Mode::Nftables, lab, folder, flags)
+    }
+
+    /// The same in another mode.
+    pub(crate) fn start_in(
+        mode: Mode,
+        lab: &'a Lab,
+        folder: &Folder,
+        flags: &[String],
+    ) -> Result<Proxy<'a>, Failed> {
         let mut command = Command::new(FAIRLEAD);
         command
-            .args([
-                "run",
-                "--proxy-mode",
-                "nftables",
-                "--hostname-override=node1",
-                "--manifests",
-            ])
+            .arg("run")
+            .args(mode.flags())
+            .args(["--hostname-override=node1", "--manifests"])
             .arg(folder.path())
             .args(flags);
         Proxy::run(lab, command)

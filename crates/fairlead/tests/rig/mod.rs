@@ -4,7 +4,10 @@
 
 mod folder;
 mod follow;
+#[allow(dead_code, reason = "not every test asks of all modes")]
+mod mode;
 pub(crate) mod proxy;
 
 pub(crate) use folder::Folder;
+pub(crate) use mode::Mode;
 pub(crate) use proxy::{FAIRLEAD, Proxy};

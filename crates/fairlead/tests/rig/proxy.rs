@@ -62,9 +62,10 @@ impl Drop for Proxy<'_> {
     }
 }
 
-/// What the node has, as text.
+/// What the node has, as text; of iptables, too, where that keeps rules for itself.
 pub(crate) fn ruleset(lab: &Lab) -> String {
-    match lab.run_on_node(Command::new("nft").args(["list", "ruleset"])) {
+    const LIST: &str = "nft list ruleset; iptables-legacy-save; ip6tables-legacy-save; true";
+    match lab.run_on_node(Command::new("sh").args(["-c", LIST])) {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(error) => error.to_string(),
     }

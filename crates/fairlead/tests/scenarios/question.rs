@@ -1,4 +1,4 @@
-//! A question as text, `CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
+//! A question as text, `[MODE: ]CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Failure, Lab, LabError, Series, Source};
 use serde::Deserialize;
+
+use crate::rig::Mode;
 
 /// How often a client asks for each endpoint that it should meet: one of two is missed by chance
 /// once in four billion times.
@@ -23,6 +25,8 @@ const CROWD: std::ops::Range<u8> = 200..232;
 #[serde(try_from = "String")]
 pub(crate) struct Question {
     text: String,
+    /// The name of the only mode in which it is asked.
+    mode: Option<String>,
     /// Each asks for itself, and is judged for itself.
     pub(crate) askers: Vec<Asker>,
     protocol: Protocol,
@@ -62,6 +66,11 @@ impl Question {
     /// What tells it from all questions that are not the same again: the address.
     pub(crate) fn target(&self) -> (Protocol, SocketAddr) {
         (self.protocol, self.to)
+    }
+
+    /// Whether it is asked in this mode.
+    pub(crate) fn is_asked_in(&self, mode: Mode) -> bool {
+        self.mode.as_deref().is_none_or(|only| only == mode.name())
     }
 
     /// Asks for one of the askers.
@@ -177,7 +186,11 @@ impl TryFrom<String> for Question {
     type Error = String;
 
     fn try_from(text: String) -> Result<Question, String> {
-        let parts = text.split_once(" -> ").and_then(|(askers, rest)| {
+        let (mode, question) = match text.split_once(": ") {
+            Some((mode, rest)) => (Some(self::mode(mode)?.to_owned()), rest),
+            None => (None, &*text),
+        };
+        let parts = question.split_once(" -> ").and_then(|(askers, rest)| {
             let (target, expected) = rest.split_once(" => ")?;
             let (to, protocol) = target.split_once('/')?;
             Some((askers, to, protocol, expected))
@@ -187,6 +200,7 @@ impl TryFrom<String> for Question {
         })?;
         let in_it = |error| format!("{error} in {text:?}");
         Ok(Question {
+            mode,
             askers: list(askers, asker).map_err(in_it)?,
             protocol: match protocol {
                 "TCP" => Protocol::Tcp,
@@ -198,6 +212,12 @@ impl TryFrom<String> for Question {
             text,
         })
     }
+}
+
+fn mode(text: &str) -> Result<&'static str, String> {
+    let names = Mode::ALL.map(Mode::name);
+    let known = names.into_iter().find(|name| *name == text);
+    known.ok_or_else(|| format!("{text:?} is not a mode"))
 }
 
 fn asker(text: &str) -> Result<Asker, String> {

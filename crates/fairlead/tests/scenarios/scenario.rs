@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::question::Question;
+use crate::rig::Mode;
 
 /// What a file describes.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Scenario {
 pub(crate) struct Header {
     /// What is so, in a sentence.
     pub(crate) title: String,
+    /// The name of the only mode in which it is.
+    pub(crate) mode: Option<String>,
     /// Flags of Fairlead.
     #[serde(default)]
     pub(crate) flags: Vec<String>,
@@ -53,6 +56,15 @@ pub(crate) struct Step {
     /// What is asked after it.
     #[serde(default)]
     pub(crate) ask: Vec<Question>,
+}
+
+impl Scenario {
+    /// The modes in which it happens.
+    pub(crate) fn modes(&self) -> impl Iterator<Item = Mode> {
+        let only = self.header.mode.as_deref();
+        let happens = move |mode: &Mode| only.is_none_or(|only| only == mode.name());
+        Mode::ALL.into_iter().filter(happens)
+    }
 }
 
 impl Step {

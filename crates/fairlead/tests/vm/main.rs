@@ -5,6 +5,8 @@
 //! they must not be.
 
 mod chains;
+mod conformance;
+#[path = "../rig/recorded.rs"]
 mod recorded;
 #[path = "../rig/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -22,9 +24,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Test = fn() -> Result<(), Failed>;
 
 /// What runs in the machine, by name.
-const TESTS: [(&str, Test); 3] = [
+const TESTS: [(&str, Test); 4] = [
     ("chains_that_nothing_uses_go", chains::go_when_unused),
-    ("clients_meet_what_was_recorded", recorded::is_met),
+    ("clients_meet_what_was_recorded", conformance::is_met),
+    (
+        "iptables_has_what_was_recorded",
+        conformance::is_met_by_iptables,
+    ),
     ("sctp_is_forwarded", sctp::is_forwarded),
 ];
 

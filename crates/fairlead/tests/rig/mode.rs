@@ -1,0 +1,46 @@
+//! The modes that Fairlead can do its work in.
+
+use std::fmt;
+
+use fairlead_lab::iptables::Variant;
+
+/// A mode, with what can be chosen in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Nftables,
+    Iptables(Variant),
+}
+
+impl Mode {
+    pub(crate) const ALL: [Mode; 3] = [
+        Mode::Nftables,
+        Mode::Iptables(Variant::Nft),
+        Mode::Iptables(Variant::Legacy),
+    ];
+
+    /// As kube-proxy calls it, which has no variants.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mode::Nftables => "nftables",
+            Mode::Iptables(_) => "iptables",
+        }
+    }
+
+    /// What Fairlead has to be told.
+    pub(crate) fn flags(self) -> Vec<String> {
+        let mut flags = vec![format!("--proxy-mode={}", self.name())];
+        if let Mode::Iptables(variant) = self {
+            flags.push(format!("--iptables-variant={variant}"));
+        }
+        flags
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Nftables => f.write_str("nftables"),
+            Mode::Iptables(variant) => write!(f, "iptables-{variant}"),
+        }
+    }
+}

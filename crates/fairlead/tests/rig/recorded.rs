@@ -1,0 +1,100 @@
+//! Recorded cases of what kube-proxy does, see `crates/lab/recorded/README.md`, asked of Fairlead.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use fairlead_core::address::Family;
+use fairlead_core::api::Change;
+use fairlead_lab::conformance::{self, Case};
+use fairlead_lab::iptables::compare;
+use fairlead_lab::outcome::Difference;
+use fairlead_lab::{Lab, LabError};
+use fairlead_source::manifests::Manifests;
+use libtest_mimic::Failed;
+
+use crate::rig::proxy::ruleset;
+use crate::rig::{FAIRLEAD, Mode};
+
+/// What cleaning up leaves, and the records were made with.
+const RUN_BEFORE: &str = "*filter
+:KUBE-FIREWALL - [0:0]
+-A INPUT -j KUBE-FIREWALL
+-A OUTPUT -j KUBE-FIREWALL
+COMMIT
+";
+
+/// The cases as they were recorded in this mode.
+pub(crate) fn cases(mode: Mode) -> Result<Vec<Case>, LabError> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/recorded"));
+    conformance::cases(&folder, mode.name())
+}
+
+/// Runs Fairlead once on a case's objects, and says what is otherwise than it was with kube-proxy:
+/// rules first, where they are to be the same, then what clients meet, unless it is `forgiven`.
+pub(crate) fn does_as_kube_proxy_did(
+    case: &Case,
+    mode: Mode,
+    forgiven: fn(&Difference) -> bool,
+) -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut message = rules(&lab, case, mode)?;
+    let mut differences = case.differences(&lab, &objects(&case.objects)?)?;
+    differences.retain(|difference| !forgiven(difference));
+    for difference in &differences {
+        write!(message, "{difference}")?;
+    }
+    if message.is_empty() {
+        return Ok(());
+    }
+    let (count, asked) = (differences.len(), case.expected.len());
+    let rules = ruleset(&lab);
+    Err(format!(
+        "{}: {message}{count} of {asked} differ. The node has:\n{rules}",
+        case.name
+    )
+    .into())
+}
+
+/// Programs a node, and compares its rules with the record.
+fn rules(lab: &Lab, case: &Case, mode: Mode) -> Result<String, Failed> {
+    let Mode::Iptables(variant) = mode else {
+        run_once(lab, case, mode)?;
+        return Ok(String::new());
+    };
+    for family in Family::BOTH {
+        lab.restore(variant, family, RUN_BEFORE)?;
+    }
+    run_once(lab, case, mode)?;
+    let recorded = fs::read_to_string(&case.rules)?;
+    let mut message = String::new();
+    for family in Family::BOTH {
+        let expected = lab.as_recorded(&recorded, family)?;
+        for difference in compare(&expected, &lab.saved(variant, family)?) {
+            write!(message, "{} {difference}", variant.program(family))?;
+        }
+    }
+    Ok(message)
+}
+
+fn run_once(lab: &Lab, case: &Case, mode: Mode) -> Result<(), LabError> {
+    let mut command = Command::new(FAIRLEAD);
+    command.args(["run", "--once"]).args(mode.flags());
+    command
+        .arg("--manifests")
+        .arg(&case.objects)
+        .args(&case.args);
+    lab.run_on_node(&mut command).map(drop)
+}
+
+fn objects(manifests: &Path) -> Result<Vec<Change>, Failed> {
+    let mut objects = Vec::new();
+    let problems =
+        Manifests::open(manifests)?.changes(Instant::now(), &mut |change| objects.push(change));
+    match problems.first() {
+        Some(problem) => Err(problem.into()),
+        None => Ok(objects),
+    }
+}
