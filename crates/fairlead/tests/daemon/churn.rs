@@ -1,16 +1,14 @@
 //! Clients that go on connecting while endpoints come and go.
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::asking::while_asking;
 use crate::objects::{service, slice};
 use crate::rig::{Folder, Proxy};
 use crate::tests;
@@ -47,20 +45,8 @@ fn no_connection_is_lost_while_endpoints_come_and_go() -> Result<(), Failed> {
     let flags = ["--min-sync-period=0s", "--cluster-cidr=10.244.0.0/16"].map(str::to_owned);
     let mut proxy = Proxy::start(&lab, &folder, &flags)?;
     proxy.settle(&mut folder)?;
-    let (lab, over) = (&lab, &AtomicBool::new(false));
-    let lost = thread::scope(|scope| {
-        let askers = ASKED.map(|asked| scope.spawn(move || (asked.1, ask_until(lab, asked, over))));
-        let changed = change(&mut folder);
-        over.store(true, Ordering::Relaxed);
-        let lost = askers.map(|asker| asker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        changed.map(|()| lost)
-    })?;
-    for (to, lost) in lost {
-        match lost? {
-            (asked, lost) if asked >= 50 && lost.is_empty() => {}
-            (asked, lost) => return Err(proxy.failed(&format!("{to}, {asked} times: {lost:?}"))),
-        }
-    }
+    while_asking(&lab, &ASKED, || change(&mut folder))
+        .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
     proxy.settle(&mut folder)?;
     proxy.end(Signal::SIGTERM)
 }
@@ -95,21 +81,6 @@ fn on_this_node(addresses: &[&str]) -> Value {
         endpoint["nodeName"] = json!("node1");
     }
     slice
-}
-
-/// Connects until it is over. Returns how often, and what went wrong.
-fn ask_until(
-    lab: &Lab,
-    (client, to): (Client, &str),
-    over: &AtomicBool,
-) -> Result<(usize, Vec<String>), Failed> {
-    let (to, mut asked, mut lost) = (to.parse()?, 0, Vec::new());
-    while !over.load(Ordering::Relaxed) {
-        let series = lab.ask(client, Protocol::Tcp, to, 10)?;
-        asked += 10;
-        lost.extend(series.errors.keys().map(ToString::to_string));
-    }
-    Ok((asked, lost))
 }
 
 fn spec(cluster_ip: &str, node_port: u16, affinity: &str) -> Value {

@@ -1,8 +1,8 @@
 //! Starting, stopping, and starting again.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::echo::Echo;
 use crate::many::many;
 use crate::objects::{service, slice};
 use crate::rig::{Folder, Proxy};
@@ -40,10 +41,11 @@ fn a_restart_disturbs_nothing() -> Result<(), Failed> {
         "echo",
         &json!({"clusterIP": "10.96.20.2", "ports": [{"port": 7}]}),
     ))?;
-    folder.apply(&slice("echo", "TCP", 7777, &["10.244.1.150"]))?;
+    let (pod, port) = Echo::ENDPOINT;
+    folder.apply(&slice("echo", "TCP", port, &[pod]))?;
     let mut proxy = Proxy::start(&lab, &folder, &[])?;
     proxy.settle(&mut folder)?;
-    let mut echo = Echo::connect(&lab)?;
+    let mut echo = Echo::connect(&lab, "10.96.20.2:7")?;
     echo.says("before")?;
     let (met, programmed) = (meet(&lab)?, listing(&lab)?);
     let mut monitor = Monitor::start(&lab)?;
@@ -254,39 +256,5 @@ impl Drop for Monitor {
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// A connection that stays open.
-struct Echo(TcpStream);
-
-impl Echo {
-    /// Connects to a server of its own through the Service `echo`.
-    fn connect(lab: &Lab) -> Result<Echo, Failed> {
-        let listener = lab
-            .network()
-            .local_pods()
-            .run(|| TcpListener::bind("10.244.1.150:7777"))??;
-        thread::spawn(move || -> std::io::Result<u64> {
-            let (mut stream, _) = listener.accept()?;
-            std::io::copy(&mut stream.try_clone()?, &mut stream)
-        });
-        let stream = lab
-            .network()
-            .world()
-            .run(|| TcpStream::connect("10.96.20.2:7"))??;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        Ok(Echo(stream))
-    }
-
-    /// Says something and hears it.
-    fn says(&mut self, text: &str) -> Result<(), Failed> {
-        self.0.write_all(text.as_bytes())?;
-        let mut heard = vec![0; text.len()];
-        self.0
-            .read_exact(&mut heard)
-            .map_err(|error| format!("{text:?} is not heard: {error}"))?;
-        assert_eq!(heard, text.as_bytes());
-        Ok(())
     }
 }

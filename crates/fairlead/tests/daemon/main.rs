@@ -3,6 +3,10 @@
 //! Each test has a lab of its own and asks with real packets; what clients of Services meet is in
 //! `scenarios/`.
 
+#[path = "../rig/asking.rs"]
+mod asking;
+#[path = "../rig/echo.rs"]
+mod echo;
 #[path = "../rig/objects.rs"]
 mod objects;
 #[path = "../rig/mod.rs"]
