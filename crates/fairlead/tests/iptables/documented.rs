@@ -13,24 +13,92 @@ use fairlead_core::address::Family;
 use fairlead_lab::Lab;
 use fairlead_lab::iptables::{Saved, Variant, compare};
 use libtest_mimic::Failed;
+use serde_json::json;
 
-use crate::rig::{FAIRLEAD, Mode};
+use crate::objects::{service, slice};
+use crate::rig::{FAIRLEAD, Folder, Mode};
+use crate::rules::run_once;
 use crate::tests;
 
 tests! {
     rules_are_as_expected,
+    what_is_expected_is_what_iptables_saves,
+    large_clusters_have_fewer_comments,
 }
 
 const EXPECTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/iptables/expected");
 
+/// So many endpoints a cluster has at least that is large.
+const LARGE: usize = 1001;
+
 fn rules_are_as_expected(variant: Variant) -> Result<(), Failed> {
+    in_all_cases(|folder| differences(variant, folder))
+}
+
+/// Otherwise nobody could have them.
+fn what_is_expected_is_what_iptables_saves(variant: Variant) -> Result<(), Failed> {
+    in_all_cases(|folder| {
+        let lab = Lab::new()?;
+        let expected = fs::read_to_string(folder.join("iptables.rules"))?;
+        lab.load_recorded(variant, &expected)?;
+        let mut message = String::new();
+        for family in Family::BOTH {
+            let wanted = lab.as_recorded(&expected, family)?;
+            for difference in compare(&wanted, &lab.saved(variant, family)?) {
+                write!(message, "{} {difference}", variant.program(family))?;
+            }
+        }
+        Ok(message)
+    })
+}
+
+/// Those of endpoints' rules are left out, all others stay.
+fn large_clusters_have_fewer_comments(variant: Variant) -> Result<(), Failed> {
+    let mut folder = Folder::new(&[
+        service(
+            "web",
+            &json!({"clusterIP": "10.96.34.1", "ports": [{"port": 80}]}),
+        ),
+        service(
+            "small",
+            &json!({"clusterIP": "10.96.34.2", "ports": [{"port": 80}]}),
+        ),
+        slice("small", "TCP", 8080, &["10.244.2.5"]),
+    ])?;
+    for (count, is_commented) in [(LARGE - 2, true), (LARGE - 1, false)] {
+        let lab = Lab::new()?;
+        let addresses = (0..count).map(|n| format!("10.20.{}.{}", n / 250, n % 250 + 1));
+        let addresses: Vec<String> = addresses.collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        folder.apply(&slice("web", "TCP", 8080, &addresses))?;
+        run_once(&lab, variant, &folder, &[])?;
+        let saved = lab.saved(variant, Family::V4)?;
+        let rules = saved
+            .chains("nat")
+            .flat_map(|chain| saved.rules("nat", chain));
+        let (mut of_endpoints, mut of_services) = (0, 0);
+        for rule in rules.filter(|rule| rule.starts_with("-A KUBE-S")) {
+            let leads_to_endpoint = rule.contains("-A KUBE-SEP-") || rule.contains("-j KUBE-SEP-");
+            match leads_to_endpoint {
+                true if rule.contains("--comment") == is_commented => of_endpoints += 1,
+                false if rule.contains("--comment") => of_services += 1,
+                _ => return Err(format!("of {} endpoints: {rule}", count + 1).into()),
+            }
+        }
+        // Two in the chain of each endpoint and one that leads there. Two Services, and node ports.
+        assert_eq!((of_endpoints, of_services), (3 * (count + 1), 3));
+    }
+    Ok(())
+}
+
+fn in_all_cases(differences: impl Fn(&Path) -> Result<String, Failed>) -> Result<(), Failed> {
     let mut message = String::new();
     let mut count = 0;
     for folder in fs::read_dir(EXPECTED)? {
         let folder = folder?.path();
-        let differences = differences(variant, &folder)?;
-        if !differences.is_empty() {
-            write!(message, "{}\n{differences}", folder.display())?;
+        let found = differences(&folder)?;
+        if !found.is_empty() {
+            writeln!(message, "{}\n{found}", folder.display())?;
         }
         count += 1;
     }
