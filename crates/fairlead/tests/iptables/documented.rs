@@ -22,6 +22,7 @@ use crate::tests;
 
 tests! {
     rules_are_as_expected,
+    what_render_prints_can_be_loaded,
     what_is_expected_is_what_iptables_saves,
     large_clusters_have_fewer_comments,
 }
@@ -32,23 +33,40 @@ const EXPECTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/iptables/expe
 const LARGE: usize = 1001;
 
 fn rules_are_as_expected(variant: Variant) -> Result<(), Failed> {
-    in_all_cases(|folder| differences(variant, folder))
+    in_all_cases(|folder| {
+        let lab = Lab::new()?;
+        let mut command = Command::new(FAIRLEAD);
+        command.args(["run", "--once"]);
+        lab.run_on_node(asked(&mut command, Mode::Iptables(variant), folder)?)?;
+        differences(&lab, variant, folder)
+    })
+}
+
+/// By `iptables-restore` and `ip6tables-restore`, of the same text.
+fn what_render_prints_can_be_loaded(variant: Variant) -> Result<(), Failed> {
+    in_all_cases(|folder| {
+        let lab = Lab::new()?;
+        let mut command = Command::new(FAIRLEAD);
+        let mode = Mode::Iptables(variant);
+        let rendered = lab.run_on_node(asked(command.arg("render"), mode, folder)?)?;
+        let rendered = String::from_utf8(rendered.stdout)?;
+        lab.add_counters()?;
+        lab.restore(variant, Family::V4, &rendered)?;
+        // There is nothing of a family that no Service is of.
+        if rendered.contains("-6 ") {
+            lab.restore(variant, Family::V6, &rendered)?;
+            return differences(&lab, variant, folder);
+        }
+        differences_of(&lab, variant, folder, Family::V4)
+    })
 }
 
 /// Otherwise nobody could have them.
 fn what_is_expected_is_what_iptables_saves(variant: Variant) -> Result<(), Failed> {
     in_all_cases(|folder| {
         let lab = Lab::new()?;
-        let expected = fs::read_to_string(folder.join("iptables.rules"))?;
-        lab.load_recorded(variant, &expected)?;
-        let mut message = String::new();
-        for family in Family::BOTH {
-            let wanted = lab.as_recorded(&expected, family)?;
-            for difference in compare(&wanted, &lab.saved(variant, family)?) {
-                write!(message, "{} {difference}", variant.program(family))?;
-            }
-        }
-        Ok(message)
+        lab.load_recorded(variant, &fs::read_to_string(folder.join("iptables.rules"))?)?;
+        differences(&lab, variant, folder)
     })
 }
 
@@ -109,32 +127,48 @@ fn in_all_cases(differences: impl Fn(&Path) -> Result<String, Failed>) -> Result
     }
 }
 
-fn differences(variant: Variant, folder: &Path) -> Result<String, Failed> {
-    let lab = Lab::new()?;
+/// Asks Fairlead for a case's objects and flags.
+fn asked<'a>(
+    command: &'a mut Command,
+    mode: Mode,
+    folder: &Path,
+) -> Result<&'a mut Command, Failed> {
     let flags: Vec<String> = serde_json::from_slice(&fs::read(folder.join("args.json"))?)?;
-    let mut fairlead = Command::new(FAIRLEAD);
-    fairlead
-        .args(["run", "--once"])
-        .args(Mode::Iptables(variant).flags());
-    fairlead.arg("--manifests").arg(folder.join("objects.yaml"));
-    lab.run_on_node(fairlead.args(&flags))?;
+    let manifests = folder.join("objects.yaml");
+    Ok(command
+        .args(mode.flags())
+        .args(&flags)
+        .arg("--manifests")
+        .arg(manifests))
+}
+
+/// How the node's rules differ from those of a case.
+fn differences(lab: &Lab, variant: Variant, folder: &Path) -> Result<String, Failed> {
+    let of_family = |family| differences_of(lab, variant, folder, family);
+    Ok(of_family(Family::V4)? + &of_family(Family::V6)?)
+}
+
+fn differences_of(
+    lab: &Lab,
+    variant: Variant,
+    folder: &Path,
+    family: Family,
+) -> Result<String, Failed> {
     let expected = fs::read_to_string(folder.join("iptables.rules"))?;
+    let wanted = lab.as_recorded(&expected, family)?;
+    // A case can say nothing of a family.
+    if wanted == Saved::default() {
+        return Ok(String::new());
+    }
+    let found = lab.saved(variant, family)?;
+    // Or be of a kernel that does not count by name.
+    let found = match expected.contains("nfacct") {
+        true => found,
+        false => found.without_accounting(),
+    };
     let mut message = String::new();
-    for family in Family::BOTH {
-        let (wanted, found) = (
-            lab.as_recorded(&expected, family)?,
-            lab.saved(variant, family)?,
-        );
-        // Of a kernel that does not count by name.
-        let found = match expected.contains("nfacct") {
-            true => found,
-            false => found.without_accounting(),
-        };
-        if wanted != Saved::default() {
-            for difference in compare(&wanted, &found) {
-                write!(message, "{} {difference}", variant.program(family))?;
-            }
-        }
+    for difference in compare(&wanted, &found) {
+        write!(message, "{} {difference}", variant.program(family))?;
     }
     Ok(message)
 }

@@ -26,7 +26,8 @@ const ASKED: Duration = Duration::from_secs(3);
 /// The same where it tells, on a machine that has more to do.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// What firewalls do when they start anew.
+/// What firewalls do when they start anew. Their second command may find that the chains are in use
+/// again.
 fn flushed_tables_are_filled_again(variant: Variant) -> Result<(), Failed> {
     let tables: [&[&str]; 4] = [
         &["nat"],

@@ -22,7 +22,7 @@ tests! {
 /// Where clients meet the Service that does not change.
 const BUSY: &str = "10.96.31.1:80";
 
-/// Rules of others before and after the jumps, that count what `BUSY` gets.
+/// Rules of others before and after the jumps, that count what the client gets at `BUSY`.
 const OTHERS: &str = "*nat
 :OTHER-CHAIN - [0:0]
 -A PREROUTING -d 10.96.31.1/32 -m comment --comment \"other first\" -j OTHER-CHAIN
@@ -35,7 +35,7 @@ COMMIT
 
 const OTHERS_LATER: &str = "*nat
 -I PREROUTING -d 10.96.31.1/32 -m comment --comment \"other before\"
--A POSTROUTING -d 10.244.2.0/24 -m comment --comment \"other after\"
+-A POSTROUTING -s 10.244.1.20/32 -d 10.244.2.0/24 -m comment --comment \"other after\"
 COMMIT
 *filter
 -I FORWARD -d 10.244.2.0/24 -m comment --comment \"other before\"

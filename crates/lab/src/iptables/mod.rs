@@ -75,13 +75,20 @@ impl Lab {
     /// Loads a recorded `iptables.rules`, both families, as far as the kernel can: see
     /// [`Lab::as_recorded`].
     pub fn load_recorded(&self, variant: Variant, rules: &str) -> Result<(), LabError> {
-        if self.has_accounting()? {
-            let add = || COUNTERS.iter().try_for_each(|name| accounting::add(name));
-            self.node().run(add)??;
-        }
+        self.add_counters()?;
         for family in Family::BOTH {
             let rules = self.as_recorded(rules, family)?;
             self.restore(variant, family, &rules.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the counters that kube-proxy's rules add to, if the kernel has counters by name: no
+    /// rule is loaded that names one that is not there.
+    pub fn add_counters(&self) -> Result<(), LabError> {
+        if self.has_accounting()? {
+            let add = || COUNTERS.iter().try_for_each(|name| accounting::add(name));
+            self.node().run(add)??;
         }
         Ok(())
     }
