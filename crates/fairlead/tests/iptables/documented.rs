@@ -38,11 +38,12 @@ fn rules_are_as_expected(variant: Variant) -> Result<(), Failed> {
         let mut command = Command::new(FAIRLEAD);
         command.args(["run", "--once"]);
         lab.run_on_node(asked(&mut command, Mode::Iptables(variant), folder)?)?;
-        differences(&lab, variant, folder)
+        differences(&lab, variant, folder, &Family::BOTH, true)
     })
 }
 
-/// By `iptables-restore` and `ip6tables-restore`, of the same text.
+/// By `iptables-restore` and `ip6tables-restore`, of the same text. It counts nothing by name: that
+/// loads only where somebody has made the counters.
 fn what_render_prints_can_be_loaded(variant: Variant) -> Result<(), Failed> {
     in_all_cases(|folder| {
         let lab = Lab::new()?;
@@ -50,14 +51,15 @@ fn what_render_prints_can_be_loaded(variant: Variant) -> Result<(), Failed> {
         let mode = Mode::Iptables(variant);
         let rendered = lab.run_on_node(asked(command.arg("render"), mode, folder)?)?;
         let rendered = String::from_utf8(rendered.stdout)?;
-        lab.add_counters()?;
-        lab.restore(variant, Family::V4, &rendered)?;
-        // There is nothing of a family that no Service is of.
-        if rendered.contains("-6 ") {
-            lab.restore(variant, Family::V6, &rendered)?;
-            return differences(&lab, variant, folder);
+        let families: &[Family] = match rendered.contains("-6 ") {
+            true => &Family::BOTH,
+            // There is nothing of a family that no Service is of.
+            false => &[Family::V4],
+        };
+        for family in families {
+            lab.restore(variant, *family, &rendered)?;
         }
-        differences_of(&lab, variant, folder, Family::V4)
+        differences(&lab, variant, folder, families, false)
     })
 }
 
@@ -66,7 +68,7 @@ fn what_is_expected_is_what_iptables_saves(variant: Variant) -> Result<(), Faile
     in_all_cases(|folder| {
         let lab = Lab::new()?;
         lab.load_recorded(variant, &fs::read_to_string(folder.join("iptables.rules"))?)?;
-        differences(&lab, variant, folder)
+        differences(&lab, variant, folder, &Family::BOTH, true)
     })
 }
 
@@ -142,33 +144,33 @@ fn asked<'a>(
         .arg(manifests))
 }
 
-/// How the node's rules differ from those of a case.
-fn differences(lab: &Lab, variant: Variant, folder: &Path) -> Result<String, Failed> {
-    let of_family = |family| differences_of(lab, variant, folder, family);
-    Ok(of_family(Family::V4)? + &of_family(Family::V6)?)
-}
-
-fn differences_of(
+/// How the node's rules differ from those of a case, with what counts by name or without.
+fn differences(
     lab: &Lab,
     variant: Variant,
     folder: &Path,
-    family: Family,
+    families: &[Family],
+    counts: bool,
 ) -> Result<String, Failed> {
     let expected = fs::read_to_string(folder.join("iptables.rules"))?;
-    let wanted = lab.as_recorded(&expected, family)?;
-    // A case can say nothing of a family.
-    if wanted == Saved::default() {
-        return Ok(String::new());
-    }
-    let found = lab.saved(variant, family)?;
-    // Or be of a kernel that does not count by name.
-    let found = match expected.contains("nfacct") {
-        true => found,
-        false => found.without_accounting(),
-    };
+    // A case can be of a kernel that does not.
+    let counts = counts && expected.contains("nfacct");
     let mut message = String::new();
-    for difference in compare(&wanted, &found) {
-        write!(message, "{} {difference}", variant.program(family))?;
+    for family in families {
+        let mut rules = [
+            lab.as_recorded(&expected, *family)?,
+            lab.saved(variant, *family)?,
+        ];
+        // And say nothing of a family.
+        if rules[0] == Saved::default() {
+            continue;
+        }
+        if !counts {
+            rules = rules.map(Saved::without_accounting);
+        }
+        for difference in compare(&rules[0], &rules[1]) {
+            write!(message, "{} {difference}", variant.program(*family))?;
+        }
     }
     Ok(message)
 }

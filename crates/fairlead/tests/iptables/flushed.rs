@@ -1,5 +1,6 @@
 //! Tables that others empty.
 
+use std::process::Command;
 use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
@@ -38,8 +39,9 @@ fn flushed_tables_are_filled_again(variant: Variant) -> Result<(), Failed> {
     let commands = tables.map(|tables| {
         let flush = |family: Family| {
             let program = variant.program(family);
-            let table =
-                |table: &&str| format!("{program} -w -t {table} -F; {program} -w -t {table} -X; ");
+            let table = |table: &&str| {
+                format!("{program} -w -t {table} -F; {program} -w -t {table} -X || true; ")
+            };
             tables.iter().map(table).collect::<String>()
         };
         Family::BOTH.map(flush).concat()
@@ -77,7 +79,7 @@ fn are_restored_after(variant: Variant, commands: &[&str]) -> Result<(), Failed>
         Variant::Legacy => ASKED,
     };
     for command in commands {
-        lab.run_on_node(std::process::Command::new("sh").args(["-ec", command]))?;
+        lab.run_on_node(Command::new("sh").args(["-ec", command]))?;
         let mut left = String::new();
         let restored = within(limit, command, || {
             left = Rules::of(&lab, variant)?.differences(&programmed);

@@ -1,6 +1,8 @@
 //! What a change does not concern.
 
 use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
 use fairlead_lab::iptables::Variant;
@@ -15,9 +17,13 @@ use crate::tests;
 use crate::watch::on_node;
 
 tests! {
+    nothing_is_done_where_nothing_changes,
     rules_of_other_services_go_on_counting,
     rules_of_other_programs_keep_their_places_and_counters,
 }
+
+/// Longer than Fairlead leaves between two looks at the tables.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// Where clients meet the Service that does not change.
 const BUSY: &str = "10.96.31.1:80";
@@ -41,6 +47,25 @@ COMMIT
 -I FORWARD -d 10.244.2.0/24 -m comment --comment \"other before\"
 COMMIT
 ";
+
+/// Also where others write: what is theirs is no change of ours.
+fn nothing_is_done_where_nothing_changes(variant: Variant) -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let mut folder = two()?;
+    let mut proxy = Proxy::start_in(Mode::Iptables(variant), &lab, &folder, &[])?;
+    proxy.settle(&mut folder)?;
+    sleep(QUIET);
+    let syncs = || proxy.log().matches(" sync ").count();
+    let before = syncs();
+    assert!(before > 0, "{}", proxy.log());
+    lab.restore(variant, Family::V4, OTHERS)?;
+    connect(&lab)?;
+    sleep(2 * QUIET);
+    match syncs() == before {
+        true => proxy.end(Signal::SIGTERM),
+        false => Err(proxy.failed("it did something")),
+    }
+}
 
 fn rules_of_other_services_go_on_counting(variant: Variant) -> Result<(), Failed> {
     let lab = Lab::new()?;

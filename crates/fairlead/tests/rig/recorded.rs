@@ -26,6 +26,12 @@ const RUN_BEFORE: &str = "*filter
 COMMIT
 ";
 
+/// The same, in IPv4 alone.
+const BLOCKED_BEFORE: &str = "*filter
+-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment \"block incoming localnet connections\" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+COMMIT
+";
+
 /// The cases as they were recorded in this mode.
 pub(crate) fn cases(mode: Mode) -> Result<Vec<Case>, LabError> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/recorded"));
@@ -67,6 +73,7 @@ fn rules(lab: &Lab, case: &Case, mode: Mode) -> Result<String, Failed> {
     for family in Family::BOTH {
         lab.restore(variant, family, RUN_BEFORE)?;
     }
+    lab.restore(variant, Family::V4, BLOCKED_BEFORE)?;
     run_once(lab, case, mode)?;
     let recorded = fs::read_to_string(&case.rules)?;
     let mut message = String::new();
