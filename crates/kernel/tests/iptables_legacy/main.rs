@@ -12,6 +12,7 @@ mod world;
 
 use fairlead_kernel::iptables::fake::FakeIptables;
 use fairlead_kernel::iptables::handle::{ApplyError, Iptables, ObservedHook, ObservedTable};
+use fairlead_kernel::iptables::legacy::LegacyIptables;
 use fairlead_kernel::iptables::rule::{Match, Rule};
 use fairlead_kernel::iptables::ruleset::{Family, Op};
 use fairlead_kernel::netns::Netns;
@@ -146,6 +147,17 @@ fn the_real_one_lets_pass_what_is_ours_alone_to_refuse() {
     }
 }
 
+/// When something of others makes the tables larger, ours is counted, and found to be as we left
+/// it.
+fn what_was_left_is_known(legacy: &mut LegacyIptables) -> bool {
+    ["-A", "-D"].into_iter().all(|command| {
+        for table in ["nat", "filter"] {
+            real::iptables(&format!("-w -t {table} {command} INPUT -p tcp -j ACCEPT"));
+        }
+        !legacy.touched().unwrap()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
@@ -157,6 +169,9 @@ proptest! {
         Netns::anonymous().unwrap().run(|| {
             let (mut legacy, mut fake) = (real::open(), FakeIptables::new());
             let grounds = [ground(FILTER), ground(NAT)];
+            for table in [FILTER, NAT] {
+                prop_assert_eq!(legacy.observe(table), Ok(None));
+            }
             legacy.apply(&grounds).unwrap();
             fake.apply(&grounds).unwrap();
             for batches in history {
@@ -168,6 +183,7 @@ proptest! {
                 };
                 let real = legacy.apply(&batches);
                 prop_assert_eq!(outcome(&fake.apply(&batches)), outcome(&real), "{:?} {}", real, told());
+                prop_assert!(what_was_left_is_known(&mut legacy), "{}", told());
                 let there = real::save("filter") + &real::save("nat");
                 prop_assert_eq!(fake.save(Family::Ip), there, "{}", told());
                 for table in [FILTER, NAT] {

@@ -1,6 +1,5 @@
 //! Rules of iptables on a lab's node: saved, loaded, and compared with recorded ones.
 
-mod accounting;
 mod compare;
 mod saved;
 
@@ -9,6 +8,7 @@ use std::io::Write;
 use std::process::Command;
 
 use fairlead_core::address::Family;
+use fairlead_kernel::nfacct::Nfacct;
 use tempfile::NamedTempFile;
 
 pub use compare::{Line, RuleDifference, compare};
@@ -87,7 +87,10 @@ impl Lab {
     /// rule is loaded that names one that is not there.
     pub fn add_counters(&self) -> Result<(), LabError> {
         if self.has_accounting()? {
-            let add = || COUNTERS.iter().try_for_each(|name| accounting::add(name));
+            let add = || {
+                let mut nfacct = Nfacct::open()?;
+                COUNTERS.iter().try_for_each(|name| nfacct.ensure(name))
+            };
             self.node().run(add)??;
         }
         Ok(())
@@ -105,6 +108,6 @@ impl Lab {
 
     /// Whether the node's kernel has counters by name for rules to add to.
     pub fn has_accounting(&self) -> Result<bool, LabError> {
-        Ok(self.node().run(accounting::is_available)??)
+        Ok(self.node().run(|| Nfacct::open()?.is_supported())??)
     }
 }
