@@ -1,4 +1,4 @@
-//! A question as text, `[MODE: ]CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
+//! A question as text, `[in MODE ]CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -186,7 +186,10 @@ impl TryFrom<String> for Question {
     type Error = String;
 
     fn try_from(text: String) -> Result<Question, String> {
-        let (mode, question) = match text.split_once(": ") {
+        let (mode, question) = match text
+            .strip_prefix("in ")
+            .and_then(|rest| rest.split_once(' '))
+        {
             Some((mode, rest)) => (Some(self::mode(mode)?.to_owned()), rest),
             None => (None, &*text),
         };
