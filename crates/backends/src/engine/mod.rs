@@ -128,9 +128,14 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
         services.extend(self.excluded.readmit(&services, now));
         let before = self.excluded.clone();
         for _ in 0..WITHOUT {
+            let looks = self.next_is_full();
             match self.attempt(&services, model, host, now) {
                 Err(Failed { culprits, .. }) if !culprits.is_empty() => {
-                    self.excluded.exclude(culprits, now);
+                    // Somebody else may have taken away what was to be changed. Then no Service
+                    // is to blame, and the next attempt, which looks first, tells.
+                    if looks {
+                        self.excluded.exclude(culprits, now);
+                    }
                 }
                 other => return other.map_err(|failed| failed.error),
             }

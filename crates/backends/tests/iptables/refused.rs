@@ -12,11 +12,11 @@ use fairlead_kernel::iptables::fake::FakeIptables;
 use fairlead_kernel::iptables::handle::{
     Applied, ApplyError, CallError, Iptables as Handle, ObservedTable, Refusal,
 };
-use fairlead_kernel::iptables::ruleset::{self, Batch, TableId};
+use fairlead_kernel::iptables::ruleset::{self, Batch, Table, TableId};
 use fairlead_kernel::iptables::text;
 
 use crate::build::{service, slice};
-use crate::node::{empty, settings};
+use crate::node::{Node, empty, settings};
 
 /// Refuses every operation whose line has the text.
 struct Picky {
@@ -46,6 +46,14 @@ impl Handle for Picky {
     fn observe(&mut self, table: TableId) -> Result<Option<ObservedTable>, CallError> {
         self.iptables.observe(table)
     }
+}
+
+fn web(endpoint: &str) -> [Change; 2] {
+    let slice = slice("web-1", "web").tcp(8080).endpoints(&[endpoint]);
+    [
+        Change::Service(service("web", "10.96.0.8").tcp(80).node_port(30080).0),
+        Change::EndpointSlice(slice.0),
+    ]
 }
 
 /// The Services that are left out, and the tables.
@@ -105,4 +113,21 @@ fn a_rule_of_a_shared_chain_names_the_service() {
         save.contains("10.96.0.1/32") && !save.contains("10.96.0.9/32"),
         "{save}"
     );
+}
+
+/// What is not there cannot be changed, for whichever Service: none of them is to blame.
+#[test]
+fn after_somebody_flushed_a_table_a_service_that_changes_is_not_left_out() {
+    for table in Table::ALL {
+        let mut node = Node::settled(empty(), web("10.1.0.1"));
+        node.iptables().flush(TableId {
+            family: ruleset::Family::Ip,
+            table,
+        });
+        node.tell(web("10.1.0.2"));
+        node.tell([Change::Service(service("new", "10.96.0.7").tcp(80).0)]);
+        let report = node.sync().unwrap();
+        assert!(report.excluded.is_empty(), "{:?}", report.excluded);
+        assert!(node.save().contains("10.1.0.2:8080"));
+    }
 }
