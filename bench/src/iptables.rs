@@ -23,6 +23,9 @@ use crate::sync::{self, ColdStart, Node, Open, Series, timed};
 
 const SIZES: [u32; 2] = [1000, 5000];
 
+/// How many changes of each kind are timed. One of a large legacy table takes half a second.
+const CHANGES: usize = 20;
+
 /// What was measured of one variant with one number of Services.
 pub(crate) struct Measured {
     variant: &'static str,
@@ -65,6 +68,7 @@ fn of_variant<K: Kernel<Iptables>>(
 ) -> anyhow::Result<Measured> {
     let (cold, changes) = on_a_node(|| {
         let (mut node, cold) = Node::start(manifests, open)?;
+        node.only(CHANGES);
         let changes = [
             ("endpoint replaced", node.replace_endpoints()?),
             ("service added", node.add_services()?),

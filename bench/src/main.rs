@@ -1,6 +1,6 @@
 //! Measures Fairlead: speed and memory by the number of Services.
 //!
-//! `fairlead-bench [SERVICES]...`; see docs/PERFORMANCE.md for what the tables say. Everything
+//! `fairlead-bench [iptables] [SERVICES]...`; see docs/PERFORMANCE.md for what the tables say. Everything
 //! happens in network namespaces of its own. Nothing is asserted: times are for people.
 
 mod api;
@@ -41,19 +41,26 @@ fn main() -> anyhow::Result<()> {
     privilege::obtain()?;
     println!("{}, {ENDPOINTS} endpoints a service", machine());
     let folder = tempfile::tempdir()?;
+    if std::env::args().nth(1).as_deref() != Some("iptables") {
+        nftables(folder.path())?;
+    }
+    let measured = iptables::measure(folder.path())?;
+    iptables::print(&measured);
+    Ok(())
+}
+
+fn nftables(folder: &Path) -> anyhow::Result<()> {
     let mut measured = Vec::new();
     for cluster in clusters()? {
         eprintln!("measuring {cluster} ...");
-        measured.push(Measured::of(cluster, folder.path())?);
+        measured.push(Measured::of(cluster, folder)?);
     }
     eprintln!(
         "measuring {} connections ...",
         print::count(conntrack::CONNECTIONS)
     );
-    let looks = conntrack::measure(folder.path())?;
+    let looks = conntrack::measure(folder)?;
     tables::print(&measured, &looks);
-    let measured = iptables::measure(folder.path())?;
-    iptables::print(&measured);
     Ok(())
 }
 

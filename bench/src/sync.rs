@@ -118,6 +118,11 @@ impl<M: Mode, K: Kernel<M>> Node<M, K> {
         timed(|| self.sync())
     }
 
+    /// Times so many changes of each kind alone.
+    pub(crate) fn only(&mut self, changes: usize) {
+        self.sample.truncate(changes);
+    }
+
     /// A pod of a Service is replaced by another, again and again in different Services.
     pub(crate) fn replace_endpoints(&mut self) -> anyhow::Result<Series> {
         let mut changes = Vec::new();

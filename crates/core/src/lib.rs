@@ -18,4 +18,5 @@ pub mod route;
 pub mod schedule;
 pub mod settings;
 pub mod start;
+pub mod unrest;
 pub mod unserved;

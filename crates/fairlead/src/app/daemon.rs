@@ -16,6 +16,7 @@ use fairlead_backends::leftovers::InCharge;
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::schedule::Schedule;
+use fairlead_core::unrest::Unrest;
 use fairlead_kernel::sysctl::ProcSys;
 
 use super::Options;
@@ -50,6 +51,8 @@ pub(super) struct Daemon {
     pub(super) rules: InCharge,
     /// When to ask whether others changed what is ours, where nothing tells.
     pub(super) look_at: Option<Instant>,
+    /// What others changed and is not mended yet.
+    pub(super) unrest: Unrest,
     pub(super) host: HostAddresses,
     /// What node ports on localhost need of the kernel.
     pub(super) localnet: Parameters<ProcSys>,
@@ -88,6 +91,7 @@ impl Daemon {
             engine,
             rules,
             look_at: None,
+            unrest: Unrest::default(),
             host: HostAddresses::open()?,
             localnet: Parameters::of_this_host(),
             schedule: Schedule::new(intervals(options.min_sync_period, options.sync_period)),
@@ -168,7 +172,15 @@ impl Daemon {
     fn wait(&mut self) -> anyhow::Result<()> {
         let config = self.config_watch.as_ref().map(ConfigWatch::due);
         let start = self.start.as_ref().and_then(Start::due);
-        let due = [self.due(), self.source.due(), start, config, self.look_at];
+        let mending = self.unrest.due(self.engine.watch().quiet());
+        let due = [
+            self.due(),
+            self.source.due(),
+            start,
+            config,
+            self.look_at,
+            mending,
+        ];
         let timeout = match due.into_iter().flatten().min() {
             Some(next) => until(next),
             None => PollTimeout::NONE,

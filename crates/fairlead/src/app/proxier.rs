@@ -68,6 +68,10 @@ impl<M: Mode, K: Kernel<M> + Watch> Proxier for Engine<M, K> {
     }
 }
 
+/// Tables of iptables are everybody's, and are flushed in several steps by programs that take some
+/// milliseconds each.
+const OF_IPTABLES: Duration = Duration::from_millis(250);
+
 /// A handle that notices when someone else changes what it wrote.
 pub(super) trait Watch {
     /// Whether someone else may have changed it since this was last asked.
@@ -78,6 +82,9 @@ pub(super) trait Watch {
 
     /// How often to ask, where nothing tells.
     fn period(&self) -> Option<Duration>;
+
+    /// How long others are left in peace after a change, before it is mended.
+    fn quiet(&self) -> Duration;
 }
 
 impl Watch for WatchedNft {
@@ -91,6 +98,10 @@ impl Watch for WatchedNft {
 
     fn period(&self) -> Option<Duration> {
         None
+    }
+
+    fn quiet(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -106,6 +117,10 @@ impl Watch for NftIptables {
     fn period(&self) -> Option<Duration> {
         None
     }
+
+    fn quiet(&self) -> Duration {
+        OF_IPTABLES
+    }
 }
 
 /// The kernel tells nobody of changes to legacy tables.
@@ -120,5 +135,9 @@ impl Watch for LegacyIptables {
 
     fn period(&self) -> Option<Duration> {
         Some(legacy::POLL_INTERVAL)
+    }
+
+    fn quiet(&self) -> Duration {
+        OF_IPTABLES
     }
 }

@@ -125,22 +125,32 @@ impl Daemon {
         }
     }
 
-    /// Whether somebody else changed our tables.
+    /// Whether somebody else changed what is ours, and it is time to mend it.
     pub(super) fn was_touched(&mut self, now: Instant) -> bool {
-        if self.look_at.is_some_and(|at| now < at) {
-            return false;
+        if self.look_at.is_none_or(|at| at <= now) {
+            self.look(now);
         }
+        let quiet = self.engine.watch().quiet();
+        let ends = self.unrest.ends(quiet, now);
+        if ends {
+            info!("someone else changed our tables; they are mended");
+            self.engine.distrust();
+        }
+        ends
+    }
+
+    /// Looks whether somebody else changed what is ours.
+    fn look(&mut self, now: Instant) {
         let watch = self.engine.watch();
         self.look_at = watch.period().map(|period| now + period);
         match watch.touched() {
-            Ok(false) => return false,
-            Ok(true) => info!("someone else changed our tables; they are mended"),
+            Ok(false) => return,
+            Ok(true) => {}
             Err(error) => {
                 warn!("changes of our tables may be missed, so they are looked at: {error}");
             }
         }
-        self.engine.distrust();
-        true
+        self.unrest.note(now);
     }
 
     /// Syncs, whether or not it is time.
