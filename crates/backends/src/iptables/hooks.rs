@@ -1,6 +1,6 @@
 //! The rules of built-in chains that lead to ours.
 
-use fairlead_kernel::iptables::handle::ObservedTable;
+use fairlead_kernel::iptables::handle::{ObservedHook, ObservedTable};
 use fairlead_kernel::iptables::rule::{Match, Rule, State};
 use fairlead_kernel::iptables::ruleset::{Op, Table};
 
@@ -127,10 +127,16 @@ impl Hook {
 
     /// Whether a table has it already. It stays where it is then.
     pub(super) fn is_in(&self, observed: &ObservedTable) -> bool {
-        observed.hooks.iter().any(|there| {
+        self.count(observed) > 0
+    }
+
+    /// How often a table has it.
+    pub(super) fn count(&self, observed: &ObservedTable) -> usize {
+        let is_it = |there: &&ObservedHook| {
             (&*there.chain, &*there.target) == (self.from, self.to)
                 && there.comment.as_deref().unwrap_or_default() == self.comment
-        })
+        };
+        observed.hooks.iter().filter(is_it).count()
     }
 }
 

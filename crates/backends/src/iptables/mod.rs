@@ -12,6 +12,7 @@ mod chains;
 mod frame;
 mod hooks;
 mod installed;
+mod kept;
 mod mode;
 mod names;
 mod plan;

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use tracing::warn;
+
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
@@ -13,6 +15,7 @@ use fairlead_kernel::iptables::ruleset::{self, Batch, Table, TableId};
 
 use super::frame::{Facts, Frame};
 use super::installed::{Changes, Found, Installed};
+use super::kept;
 use super::plan::kernel_family;
 use super::port::PortState;
 use super::removal;
@@ -132,7 +135,10 @@ impl<I: Handle> Kernel<Iptables> for I {
     }
 
     fn apply(&mut self, batches: &Vec<Batch>) -> Result<Cost, ApplyError> {
-        let applied = Handle::apply(self, batches)?;
+        let (applied, kept) = kept::apply(self, batches, kept::instead_of_deleting)?;
+        for chain in kept.chains() {
+            warn!("chain {chain} stays, empty: a rule of another program leads to it");
+        }
         Ok(Cost {
             messages: applied.messages,
             bytes: applied.bytes,

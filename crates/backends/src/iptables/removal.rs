@@ -6,14 +6,16 @@ use fairlead_kernel::iptables::handle::{Iptables, ObservedTable};
 use fairlead_kernel::iptables::ruleset::{Batch, ChainName, Family, Op, Table, TableId};
 
 use super::chains::is_ours;
-use super::hooks::HOOKS;
+use super::hooks::{HOOKS, Hook};
+use super::kept;
 use crate::engine::SyncError;
 
 /// Removes our chains and the rules that lead to them. What the kubelet shares stays. False if
 /// there was nothing.
 ///
 /// # Errors
-/// Tables cannot be read or written.
+/// Tables cannot be read or written; or all is removed but chains that rules of other programs
+/// lead to.
 pub fn remove(iptables: &mut impl Iptables, families: &[Family]) -> Result<bool, SyncError> {
     let mut batches = Vec::new();
     for family in families.iter().copied() {
@@ -28,20 +30,25 @@ pub fn remove(iptables: &mut impl Iptables, families: &[Family]) -> Result<bool,
         }
     }
     batches.retain(|batch| !batch.ops.is_empty());
-    if !batches.is_empty() {
-        iptables.apply(&batches).map_err(SyncError::apply)?;
+    if batches.is_empty() {
+        return Ok(false);
     }
-    Ok(!batches.is_empty())
+    let applied = kept::apply(iptables, &batches, kept::instead_of_removing);
+    match applied.map_err(SyncError::apply)? {
+        (_, kept) if kept.is_empty() => Ok(true),
+        (_, kept) => Err(SyncError::apply(kept)),
+    }
 }
 
 fn removal(table: Table, observed: &ObservedTable) -> Vec<Op> {
     let hooks = HOOKS
         .iter()
         .filter(|hook| hook.table == table && !hook.kubelets);
-    let there = hooks.filter(|hook| hook.is_in(observed));
-    let mut ops: Vec<Op> = there
-        .map(|hook| Op::Remove(hook.from.into(), hook.rule()))
-        .collect();
+    let unhook = |hook: &'static Hook| {
+        let remove = Op::Remove(hook.from.into(), hook.rule());
+        std::iter::repeat_n(remove, hook.count(observed))
+    };
+    let mut ops: Vec<Op> = hooks.flat_map(unhook).collect();
     let ours: BTreeSet<&ChainName> = observed
         .chains
         .iter()

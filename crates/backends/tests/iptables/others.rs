@@ -1,6 +1,9 @@
 //! What other programs have in the same tables stays, and what kube-proxy left is taken over.
 
-use fairlead_core::api::Change;
+use fairlead_backends::iptables::{PortChain, port_chain};
+use fairlead_core::address::Protocol;
+use fairlead_core::api::{Change, Kind, ObjectName};
+use fairlead_core::model::ServicePortName;
 use fairlead_core::settings::NodePortAddresses;
 use fairlead_kernel::iptables::fake::FakeIptables;
 use fairlead_kernel::iptables::rule::{Rule, Target};
@@ -198,5 +201,75 @@ fn other_settings_leave_what_a_fresh_start_with_them_would() {
     assert_eq!(
         without_guard(node.meaning()),
         without_guard(fresh.meaning())
+    );
+}
+
+/// A plugin may lead to our chains, as to KUBE-MARK-MASQ.
+fn lead_to(iptables: &mut FakeIptables, chain: &str) {
+    let ops = vec![
+        Op::Create("CNI-MASQ".into()),
+        Op::Append("CNI-MASQ".into(), Rule::default().jump(chain)),
+    ];
+    iptables.play(NAT, ops).unwrap();
+}
+
+#[test]
+fn a_chain_that_anothers_rule_leads_to_is_emptied_and_holds_nothing_up() {
+    let mut node = Node::settled(empty(), web());
+    let chain = port_chain(
+        PortChain::Cluster,
+        &ServicePortName {
+            service: ObjectName::new("ns", "web"),
+            port: "".into(),
+            protocol: Protocol::Tcp,
+        },
+    );
+    assert!(!rules(&mut node, &chain).is_empty());
+    lead_to(node.iptables(), &chain);
+    for full in [false, true] {
+        if full {
+            node.engine.distrust();
+        }
+        node.tell([
+            Change::Deleted(Kind::Service, ObjectName::new("ns", "web")),
+            Change::Service(service("other", "10.96.0.2").tcp(80).0),
+        ]);
+        let report = node.sync().unwrap();
+        assert_eq!((report.full, report.excluded.len()), (full, 0));
+        assert!(node.save().contains("10.96.0.2/32"));
+        assert!(node.iptables().chains(NAT).contains(&&*chain));
+        assert!(rules(&mut node, &chain).is_empty());
+    }
+    node.tell(web());
+    node.sync().unwrap();
+    assert!(!rules(&mut node, &chain).is_empty());
+}
+
+#[test]
+fn cleanup_removes_the_rest_when_others_lead_to_a_chain_of_ours() {
+    let mut node = Node::settled(empty(), web());
+    let marks = "KUBE-MARK-MASQ";
+    lead_to(node.iptables(), marks);
+    // One that is there twice, and one that is not ours.
+    let health = "kubernetes health check service ports";
+    let again = Rule::commented(health).jump("KUBE-NODEPORTS");
+    let others = Rule::commented("another's").jump("KUBE-FORWARD");
+    let ops = [again, others].map(|rule| Op::Insert("INPUT".into(), rule));
+    node.iptables().play(FILTER, ops.into()).unwrap();
+    let error = node.engine.remove().unwrap_err().to_string();
+    assert!(error.contains("KUBE-FORWARD, KUBE-MARK-MASQ"), "{error}");
+    let left: Vec<_> = node.save().lines().map(str::to_owned).collect();
+    let ours = left.iter().filter(|line| line.contains("KUBE"));
+    let ours: Vec<_> = ours
+        .filter(|line| !line.contains("KUBE-FIREWALL"))
+        .collect();
+    assert_eq!(
+        ours,
+        [
+            ":KUBE-FORWARD - [0:0]",
+            "-A INPUT -m comment --comment \"another\\'s\" -j KUBE-FORWARD",
+            ":KUBE-MARK-MASQ - [0:0]",
+            "-A CNI-MASQ -j KUBE-MARK-MASQ",
+        ]
     );
 }

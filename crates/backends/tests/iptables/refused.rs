@@ -36,6 +36,7 @@ impl Handle for Picky {
                         op,
                         what,
                         why,
+                        done: 0,
                     }));
                 }
             }

@@ -57,6 +57,8 @@ pub struct Refusal {
     pub what: String,
     /// Why.
     pub why: String,
+    /// How many batches were done nevertheless: the first ones.
+    pub done: usize,
 }
 
 impl fmt::Display for Refusal {

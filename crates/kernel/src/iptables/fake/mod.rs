@@ -68,6 +68,7 @@ impl FakeIptables {
                 op,
                 what: text::op_line(operation, id.family).to_string(),
                 why,
+                done: index,
             })?;
         }
         next.validate(&self.accounting).map_err(|why| Refusal {
@@ -75,6 +76,7 @@ impl FakeIptables {
             op: batch.ops.len(),
             what: "COMMIT".to_owned(),
             why: why.to_owned(),
+            done: index,
         })?;
         *table = next;
         Ok(())

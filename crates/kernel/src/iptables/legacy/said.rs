@@ -38,6 +38,7 @@ pub(super) fn decode(
             op,
             what,
             why,
+            done: first + batch,
         })
     };
     match (status, place) {
@@ -185,6 +186,7 @@ pub(super) fn several_lines(first: usize, batches: &[Batch]) -> ApplyError {
                     op,
                     what,
                     why,
+                    done: first,
                 });
             }
         }

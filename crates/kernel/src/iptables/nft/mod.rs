@@ -168,6 +168,7 @@ fn refusal(batches: &[Batch], (batch, op): Place, errno: i32, said: Option<&str>
         op,
         what: shortened(&what.unwrap_or_default()),
         why: said.map_or_else(|| error.to_string(), |said| format!("{error} ({said})")),
+        done: 0,
     }
 }
 

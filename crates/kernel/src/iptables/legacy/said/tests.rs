@@ -74,6 +74,7 @@ fn every_way_to_name_a_line_finds_the_operation() {
             op,
             what: what.to_owned(),
             why: why.to_owned(),
+            done: batch,
         };
         assert_eq!(decoded(1, said), ApplyError::Refused(expected));
     }
