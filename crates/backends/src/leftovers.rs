@@ -67,6 +67,9 @@ pub enum LeftoversError {
     /// The kernel would not remove them.
     #[error("cannot remove what kube-proxy left: {0}")]
     Remove(#[from] CommitError),
+    /// All else is removed.
+    #[error("rules of other programs lead to {0}: they stay, empty")]
+    Kept(String),
     /// They are in tables that programs write, and those failed.
     #[error(transparent)]
     Programs(#[from] SyncError),
@@ -104,13 +107,29 @@ pub enum InCharge {
 
 /// Removes what kube-proxy left, and what other modes of ours did. What stays in one place keeps
 /// nothing in another.
-pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink, in_charge: Option<InCharge>) -> Removal {
+/// Without `nft`, this kernel has no nf_tables.
+pub fn remove(
+    nft: Option<&mut NftSocket>,
+    links: &mut Rtnetlink,
+    in_charge: Option<InCharge>,
+) -> Removal {
     let mut removal = Removal::default();
     let device = links.remove_link(IPVS_DEVICE);
     removal.note(
         format!("what kube-proxy left: device {IPVS_DEVICE}"),
         device.map_err(LeftoversError::from),
     );
+    if let Some(nft) = nft {
+        remove_tables(nft, in_charge, &mut removal);
+    }
+    if in_charge != Some(InCharge::IptablesLegacy) {
+        let place = "what kube-proxy left: rules of legacy iptables".to_owned();
+        removal.note(place, remove_legacy());
+    }
+    removal
+}
+
+fn remove_tables(nft: &mut NftSocket, in_charge: Option<InCharge>, removal: &mut Removal) {
     let of_iptables = IPTABLES
         .into_iter()
         .filter(|_| in_charge != Some(InCharge::IptablesNft));
@@ -127,11 +146,6 @@ pub fn remove(nft: &mut NftSocket, links: &mut Rtnetlink, in_charge: Option<InCh
             removal.note(place, remove_from(nft, TableId { family, name }));
         }
     }
-    if in_charge != Some(InCharge::IptablesLegacy) {
-        let place = "what kube-proxy left: rules of legacy iptables".to_owned();
-        removal.note(place, remove_legacy());
-    }
-    removal
 }
 
 /// False if there are none.
@@ -163,37 +177,61 @@ fn uses_legacy(family: Family) -> bool {
 
 /// False if there is nothing to remove.
 fn remove_from(nft: &mut NftSocket, table: TableId) -> Result<bool, LeftoversError> {
-    let batch = plan(nft, table)?;
-    if batch.ops.is_empty() {
+    let Plan { ops, kept } = plan(nft, table)?;
+    if ops.is_empty() {
         return Ok(false);
     }
-    nft.commit(std::slice::from_ref(&batch))?;
-    Ok(true)
+    nft.commit(&[Batch { table, ops }])?;
+    match kept.is_empty() {
+        true => Ok(true),
+        false => Err(LeftoversError::Kept(kept.join(", "))),
+    }
 }
 
-fn plan(nft: &mut NftSocket, table: TableId) -> Result<Batch, CallError> {
-    let ops = match nft.observe(table)? {
-        None => Vec::new(),
-        Some(_) if !IPTABLES.contains(&table.name) => vec![Op::DeleteTable],
+/// What removes kube-proxy's chains from a table.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    ops: Vec<Op>,
+    /// Chains that stay, empty: rules of other programs lead to them.
+    kept: Vec<ChainName>,
+}
+
+fn plan(nft: &mut NftSocket, table: TableId) -> Result<Plan, CallError> {
+    Ok(match nft.observe(table)? {
+        None => Plan::default(),
+        Some(_) if !IPTABLES.contains(&table.name) => Plan {
+            ops: vec![Op::DeleteTable],
+            kept: Vec::new(),
+        },
         Some(observed) => {
             let chains = observed.chains.into_iter().map(|chain| chain.name);
             without(chains.map(ChainName::from), nft.jumps(table)?)
         }
-    };
-    Ok(Batch { table, ops })
+    })
 }
 
-/// Unhooks kube-proxy's chains, then empties and removes them.
-fn without(chains: impl Iterator<Item = ChainName>, jumps: Vec<Jump>) -> Vec<Op> {
+/// Unhooks kube-proxy's chains, then empties and removes them. Other programs' chains stay as
+/// they are, and so does what they lead to, but empty.
+fn without(chains: impl Iterator<Item = ChainName>, jumps: Vec<Jump>) -> Plan {
     let ours: Vec<ChainName> = chains.filter(|chain| is_kube_proxys(chain)).collect();
-    let hooks = jumps
+    let (hooks, others): (Vec<_>, Vec<_>) = jumps
         .into_iter()
-        .filter(|jump| is_kube_proxys(&jump.target) && !is_kube_proxys(&jump.chain));
-    let unhook = hooks.map(|Jump { chain, handle, .. }| Op::DeleteRule { chain, handle });
+        .filter(|jump| is_kube_proxys(&jump.target) && !is_kube_proxys(&jump.chain))
+        .partition(|jump| is_built_in(&jump.chain));
+    let unhook = hooks.into_iter();
+    let unhook = unhook.map(|Jump { chain, handle, .. }| Op::DeleteRule { chain, handle });
     let mut ops: Vec<Op> = unhook.collect();
     ops.extend(ours.iter().cloned().map(Op::FlushChain));
-    ops.extend(ours.into_iter().map(Op::DeleteChain));
-    ops
+    let is_led_to = |chain: &ChainName| others.iter().any(|jump| jump.target == *chain);
+    let (kept, removed): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_led_to);
+    ops.extend(removed.into_iter().map(Op::DeleteChain));
+    Plan { ops, kept }
+}
+
+fn is_built_in(chain: &str) -> bool {
+    Table::ALL
+        .iter()
+        .any(|table| table.built_in().contains(&chain))
 }
 
 fn is_kube_proxys(chain: &str) -> bool {
@@ -228,14 +266,16 @@ mod tests {
             "KUBE-FIREWALL",
             "KUBE-KUBELET-CANARY",
             "CNI-HOSTPORT-DNAT",
+            "KUBE-MARK-MASQ",
         ];
         let jumps = vec![
             jump("PREROUTING", 7, "KUBE-SERVICES"),
             jump("KUBE-SERVICES", 8, "KUBE-SVC-TCOU7JCQXEZGVUNU"),
             jump("PREROUTING", 9, "CNI-HOSTPORT-DNAT"),
             jump("OUTPUT", 10, "KUBE-FIREWALL"),
+            jump("CNI-HOSTPORT-DNAT", 11, "KUBE-MARK-MASQ"),
         ];
-        let ops = without(chains.into_iter().map(ChainName::from), jumps);
+        let Plan { ops, kept } = without(chains.into_iter().map(ChainName::from), jumps);
         assert_eq!(
             ops,
             [
@@ -245,9 +285,11 @@ mod tests {
                 },
                 Op::FlushChain("KUBE-SERVICES".into()),
                 Op::FlushChain("KUBE-SVC-TCOU7JCQXEZGVUNU".into()),
+                Op::FlushChain("KUBE-MARK-MASQ".into()),
                 Op::DeleteChain("KUBE-SERVICES".into()),
                 Op::DeleteChain("KUBE-SVC-TCOU7JCQXEZGVUNU".into()),
             ]
         );
+        assert_eq!(kept, ["KUBE-MARK-MASQ".into()]);
     }
 }

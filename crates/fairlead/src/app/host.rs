@@ -19,7 +19,8 @@ use crate::config::Mode;
 /// Checks that the kernel can do what is needed. Returns the families that can be served.
 pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
     let features = Features::probe(&ProcSys);
-    if let Err(reason) = &features.nf_tables {
+    // iptables mode may run on the legacy tables.
+    if let (Mode::Nftables, Err(reason)) = (mode, &features.nf_tables) {
         bail!("{mode} mode cannot run here: {reason}");
     }
     if !features.net_admin {
@@ -27,10 +28,8 @@ pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
             "{mode} mode cannot run here: the capability CAP_NET_ADMIN is missing; run as root, or add it"
         );
     }
-    if features
-        .version
-        .is_some_and(|version| version < NFTABLES_MINIMUM)
-    {
+    let is_old = features.version.is_some_and(|it| it < NFTABLES_MINIMUM);
+    if mode == Mode::Nftables && is_old {
         warn!(
             "Linux {} is older than {NFTABLES_MINIMUM}, before which nf_tables is not reliable",
             features.release
@@ -53,9 +52,9 @@ pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
 /// Removes what kube-proxy left on this host, and what other modes did, but for what the mode
 /// that runs is in charge of.
 pub(crate) fn remove_leftovers(in_charge: Option<InCharge>) -> anyhow::Result<Removal> {
-    let mut nft = NftSocket::open().context("cannot talk to nf_tables")?;
+    let mut nft = NftSocket::open_if_known().context("cannot talk to nf_tables")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
-    Ok(leftovers::remove(&mut nft, &mut links, in_charge))
+    Ok(leftovers::remove(nft.as_mut(), &mut links, in_charge))
 }
 
 /// The addresses this host has, followed as they change.

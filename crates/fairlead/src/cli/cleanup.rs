@@ -17,9 +17,10 @@ const LEFT: &str = "kernel parameters that were set stay as they are: \
 
 /// Removes our tables and what kube-proxy left, and says what it found.
 pub(super) fn run() -> anyhow::Result<()> {
-    let socket = NftSocket::open()
+    let socket = NftSocket::open_if_known()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
-    let ours = Engine::new(Nftables, socket, &Family::BOTH).remove();
+    let engine = socket.map(|socket| Engine::new(Nftables, socket, &Family::BOTH));
+    let ours = engine.map_or(Ok(false), |mut engine| engine.remove());
     let Removal { removed, failures } = app::remove_leftovers(None)?;
     let theirs = failures.into_iter();
     let mut failures: Vec<_> = theirs

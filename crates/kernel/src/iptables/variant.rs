@@ -81,10 +81,7 @@ impl Facts {
     /// # Errors
     /// `EPERM` without `CAP_NET_ADMIN`.
     pub fn gather() -> Result<Facts, CallError> {
-        let mut socket = match NftSocket::open() {
-            Err(error) if [libc::EOPNOTSUPP, libc::EPROTONOSUPPORT].contains(&error.errno) => None,
-            socket => Some(socket?),
-        };
+        let mut socket = NftSocket::open_if_known()?;
         let mut facts = Facts {
             nf_tables: socket.is_some(),
             ..Facts::default()

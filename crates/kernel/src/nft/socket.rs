@@ -49,6 +49,19 @@ impl NftSocket {
         }
     }
 
+    /// Opens a socket; `None` when the kernel has no nf_tables.
+    ///
+    /// # Errors
+    /// `EPERM` without CAP_NET_ADMIN.
+    pub fn open_if_known() -> Result<Option<NftSocket>, CallError> {
+        match NftSocket::open() {
+            Err(error) if [libc::EOPNOTSUPP, libc::EPROTONOSUPPORT].contains(&error.errno) => {
+                Ok(None)
+            }
+            socket => socket.map(Some),
+        }
+    }
+
     /// The port that the kernel knows this socket by (see [`super::monitor::NftMonitor`]).
     pub fn port(&self) -> u32 {
         self.socket.port()
