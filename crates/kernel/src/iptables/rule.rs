@@ -262,3 +262,22 @@ impl Rule {
         self.then(Target::Jump(chain.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `iptables` reads `%.10f` and rounds what that is of 2^31 (libxt_statistic).
+    #[test]
+    fn probabilities_are_what_iptables_makes_of_kube_proxys_ten_decimals() {
+        let mut before = u32::MAX;
+        for n in 1..=100_000 {
+            let decimals: f64 = format!("{:.10}", 1.0 / f64::from(n)).parse().unwrap();
+            let Probability(numerator) = Probability::one_in(n);
+            assert_eq!(f64::from(numerator), (decimals * 2_f64.powi(31)).round());
+            assert!(numerator <= before, "1 in {n}");
+            before = numerator;
+        }
+        assert_eq!(Probability::one_in(0), Probability::one_in(1));
+    }
+}

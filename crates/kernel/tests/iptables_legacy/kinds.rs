@@ -39,7 +39,8 @@ fn matches() -> Vec<Rule> {
         },
         Match::Count("seen"),
     ];
-    matches.extend((1..40).map(|n| Match::Random(Probability::one_in(n))));
+    // As many endpoints as a cluster has before it is large.
+    matches.extend((1..=1000).map(|n| Match::Random(Probability::one_in(n))));
     let rules = matches.into_iter();
     let rules = rules.map(|one| Rule::default().matching(one));
     let transport = PROTOCOLS.into_iter().flat_map(|protocol| {
