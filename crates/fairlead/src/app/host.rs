@@ -19,7 +19,7 @@ use crate::config::Mode;
 /// Checks that the kernel can do what is needed. Returns the families that can be served.
 pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
     let features = Features::probe(&ProcSys);
-    // iptables mode may run on the legacy tables.
+    // There is an iptables that does without nf_tables.
     if let (Mode::Nftables, Err(reason)) = (mode, &features.nf_tables) {
         bail!("{mode} mode cannot run here: {reason}");
     }
@@ -28,10 +28,10 @@ pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
             "{mode} mode cannot run here: the capability CAP_NET_ADMIN is missing; run as root, or add it"
         );
     }
-    let is_old = features.version.is_some_and(|it| it < NFTABLES_MINIMUM);
-    if mode == Mode::Nftables && is_old {
+    let is_old = |version| version < NFTABLES_MINIMUM;
+    if mode == Mode::Nftables && features.version.is_some_and(is_old) {
         warn!(
-            "Linux {} is older than {NFTABLES_MINIMUM}, before which nf_tables is not reliable",
+            "Linux {} is older than {NFTABLES_MINIMUM}, before which nftables mode is not reliable",
             features.release
         );
     }
