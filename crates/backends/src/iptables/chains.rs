@@ -1,39 +1,21 @@
-//! The chains and rules of one service port.
+//! The chains that are a service port's own, with their rules.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use fairlead_core::model::{Destination, DestinationKind};
+use fairlead_core::model::Destination;
 use fairlead_core::route::{Pool, Route, Target as Endpoint, Verdict};
-use fairlead_kernel::iptables::rule::{Match, Probability, Protocol, Rule, Target};
+use fairlead_kernel::iptables::rule::{Match, Probability, Rule, Target};
 use fairlead_kernel::iptables::ruleset::ChainName;
 
-use super::frame::{Frame, LOCALHOST_ACCEPTED, loopback};
-use super::names::{ENDPOINT, PortChain};
+use super::frame::Frame;
+use super::names::PortChain;
 use super::port::{PortState, is_served, treats_all_alike};
-use super::shared::{CANARY, FORWARD, MARK_MASQ, POSTROUTING, Shared};
+use super::shared::MARK_MASQ;
 
 /// A chain with its rules.
 pub type ChainRules = (ChainName, Vec<Rule>);
-
-/// Whether kube-proxy and we have chains of this name, and nobody else has. `KUBE-FIREWALL` is
-/// shared with the kubelet.
-pub fn is_ours(chain: &str) -> bool {
-    Shared::ALL.iter().any(|shared| shared.chain() == chain)
-        || [POSTROUTING, MARK_MASQ, FORWARD, CANARY].contains(&chain)
-        || is_of_port(chain)
-}
-
-/// Whether a chain's name is that of a service port's or an endpoint's.
-pub(super) fn is_of_port(chain: &str) -> bool {
-    use PortChain::{Cluster, External, Firewall, Local};
-    let prefixes = [External, Firewall, Cluster, Local].map(PortChain::prefix);
-    prefixes
-        .into_iter()
-        .chain([ENDPOINT])
-        .any(|prefix| chain.starts_with(prefix))
-}
 
 /// The rules of a service port.
 pub(super) struct PortRules<'a> {
@@ -57,112 +39,6 @@ impl PortRules<'_> {
         let endpoints = port.endpoints().into_iter();
         chains.extend(endpoints.map(|one| (port.endpoint_chain(one), self.endpoint(one))));
         chains
-    }
-
-    /// The rules in chains that are shared with other Services, in order.
-    pub(super) fn shared(&self) -> Vec<(Shared, Rule)> {
-        let mut rules = Vec::new();
-        rules.extend(
-            self.port
-                .cluster_ip()
-                .and_then(|route| self.cluster_ip(route)),
-        );
-        for route in self.port.external().filter(|route| is_served(route)) {
-            self.served(route, &mut rules);
-        }
-        rules.extend(
-            self.port
-                .external()
-                .filter_map(|route| self.unserved(route)),
-        );
-        rules.extend(self.port.routes.health_check_node_port.map(|port| {
-            let rule = self.commented(" health check node port");
-            let rule = rule.transport(Protocol::Tcp, Some(port));
-            (Shared::HealthChecks, rule.then(Target::Accept))
-        }));
-        rules
-    }
-
-    fn cluster_ip(&self, route: &Route) -> Option<(Shared, Rule)> {
-        match route.verdicts.node {
-            Verdict::Forward { pool, .. } => {
-                let rule = self.addressed(self.commented(" cluster IP"), route.destination);
-                Some((Shared::Services, rule.jump(self.port.pool_chain(pool))))
-            }
-            refused => Some((Shared::Unserved, self.refuse(refused, route.destination)?)),
-        }
-    }
-
-    /// Where connections from outside the cluster are sent on.
-    fn served(&self, route: &Route, rules: &mut Vec<(Shared, Rule)>) {
-        let to = route.destination;
-        let external = self.port.chain(PortChain::External);
-        let (shared, what, chain) = match route.kind {
-            DestinationKind::NodePort => {
-                rules.extend(self.localhost_node_port(to));
-                (Shared::NodePorts, "", external)
-            }
-            DestinationKind::LoadBalancer => {
-                let firewall = route
-                    .sources
-                    .is_some()
-                    .then(|| self.port.chain(PortChain::Firewall));
-                rules.extend(
-                    firewall
-                        .as_deref()
-                        .map(|chain| self.not_accepted(chain, to)),
-                );
-                (
-                    Shared::Services,
-                    " loadbalancer IP",
-                    firewall.unwrap_or(external),
-                )
-            }
-            _ => (Shared::Services, " external IP", external),
-        };
-        rules.push((shared, self.addressed(self.commented(what), to).jump(chain)));
-    }
-
-    /// Connections to a node port on a loopback address are counted.
-    fn localhost_node_port(&self, to: Destination) -> Option<(Shared, Rule)> {
-        if !(self.frame.serves_localhost() && self.frame.facts.counts_localhost) {
-            return None;
-        }
-        let rule = self.addressed(self.commented("").to(loopback()), to);
-        let rule = rule.matching(Match::Count(LOCALHOST_ACCEPTED));
-        Some((
-            Shared::NodePorts,
-            rule.jump(self.port.chain(PortChain::External)),
-        ))
-    }
-
-    /// What the firewall chain did not let through comes by undecided.
-    fn not_accepted(&self, firewall: &str, to: Destination) -> (Shared, Rule) {
-        let rule = self.commented(&format!(" traffic not accepted by {firewall}"));
-        (
-            Shared::Firewall,
-            self.addressed(rule, to).then(Target::Drop),
-        )
-    }
-
-    /// What becomes of connections from outside that nothing serves.
-    fn unserved(&self, route: &Route) -> Option<(Shared, Rule)> {
-        let rule = self.refuse(route.verdicts.elsewhere, route.destination)?;
-        Some((Shared::UnservedExternal, rule))
-    }
-
-    fn refuse(&self, verdict: Verdict, to: Destination) -> Option<Rule> {
-        let (why, target) = match verdict {
-            Verdict::Forward { .. } => return None,
-            Verdict::Reject(_) => (" has no endpoints", Target::Reject),
-            Verdict::Drop(_) => (" has no local endpoints", Target::Drop),
-        };
-        let rule = self.commented(why);
-        let rule = match to {
-            Destination::NodePort(..) => rule.matching(Match::DestinationIsLocal),
-            Destination::Address(..) => rule,
-        };
-        Some(self.addressed(rule, to).then(target))
     }
 
     /// `KUBE-EXT-`: masquerades what must come back through this node. With the policy Local,
@@ -287,12 +163,12 @@ impl PortRules<'_> {
     }
 
     /// A rule whose comment names the port, and what more.
-    fn commented(&self, more: &str) -> Rule {
+    pub(super) fn commented(&self, more: &str) -> Rule {
         Rule::commented(format!("{}{more}", self.port.routes.name))
     }
 
     /// The rule for what is sent to a destination. A node port's address is asked for elsewhere.
-    fn addressed(&self, rule: Rule, to: Destination) -> Rule {
+    pub(super) fn addressed(&self, rule: Rule, to: Destination) -> Rule {
         match to {
             Destination::Address(ip, _, port) => rule
                 .transport(self.port.protocol(), Some(port))

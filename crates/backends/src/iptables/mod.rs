@@ -8,7 +8,9 @@
 //!
 //! docs/backends/iptables.md draws the chains and explains them.
 
+mod advance;
 mod chains;
+mod entries;
 mod frame;
 mod hooks;
 mod installed;
@@ -17,14 +19,16 @@ mod mode;
 mod names;
 mod plan;
 mod port;
+mod rebuild;
 mod removal;
 mod shared;
 
-pub use chains::{ChainRules, is_ours};
+pub use chains::ChainRules;
 pub use frame::{CT_INVALID_DROPPED, Facts, Frame, LOCALHOST_ACCEPTED};
-pub use installed::{Changes, Found, Installed};
+pub use installed::{Changes, Installed};
 pub use mode::Iptables;
-pub use names::{PortChain, endpoint_chain, port_chain};
+pub use names::{PortChain, endpoint_chain, is_ours, port_chain};
 pub use port::{Group, PortState};
+pub use rebuild::Found;
 pub use removal::remove;
 pub use shared::Shared;

@@ -7,6 +7,8 @@ use fairlead_core::model::ServicePortName;
 use fairlead_core::route::Target;
 use fairlead_kernel::iptables::ruleset::ChainName;
 
+use super::shared::{CANARY, FORWARD, MARK_MASQ, POSTROUTING, Shared};
+
 /// How much of a hash a name has: chains have at most 28 characters (`XT_EXTENSION_MAXNAMELEN`,
 /// linux/netfilter/x_tables.h).
 const LENGTH: usize = 16;
@@ -38,6 +40,24 @@ impl PortChain {
 
 /// How the names of endpoints' chains begin.
 pub(super) const ENDPOINT: &str = "KUBE-SEP-";
+
+/// Whether kube-proxy and we have chains of this name, and nobody else has. `KUBE-FIREWALL` is
+/// shared with the kubelet.
+pub fn is_ours(chain: &str) -> bool {
+    Shared::ALL.iter().any(|shared| shared.chain() == chain)
+        || [POSTROUTING, MARK_MASQ, FORWARD, CANARY].contains(&chain)
+        || is_of_port(chain)
+}
+
+/// Whether a chain's name is that of a service port's or an endpoint's.
+pub(super) fn is_of_port(chain: &str) -> bool {
+    use PortChain::{Cluster, External, Firewall, Local};
+    let prefixes = [External, Firewall, Cluster, Local].map(PortChain::prefix);
+    prefixes
+        .into_iter()
+        .chain([ENDPOINT])
+        .any(|prefix| chain.starts_with(prefix))
+}
 
 /// The name of a chain of a service port. It is the same in both families.
 pub fn port_chain(kind: PortChain, port: &ServicePortName) -> ChainName {

@@ -7,7 +7,8 @@ use fairlead_kernel::iptables::handle::ObservedTable;
 use fairlead_kernel::iptables::rule::Rule;
 use fairlead_kernel::iptables::ruleset::{self, Batch, ChainName, Op, Table, TableId};
 
-use super::chains::{ChainRules, is_of_port};
+use super::chains::ChainRules;
+use super::names::is_of_port;
 use super::shared::CANARY;
 
 /// The operations on one table, in the making.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use fairlead_kernel::iptables::handle::{Iptables, ObservedTable};
 use fairlead_kernel::iptables::ruleset::{Batch, ChainName, Family, Op, Table, TableId};
 
-use super::chains::is_ours;
 use super::hooks::{HOOKS, Hook};
 use super::kept;
+use super::names::is_ours;
 use crate::engine::SyncError;
 
 /// Removes our chains and the rules that lead to them. What the kubelet shares stays. False if
