@@ -14,6 +14,7 @@ use super::changes::{ElementChanges, Wanted};
 use super::counting;
 use super::frame::Frame;
 use super::observe::{Finding, Found};
+use super::plan::Transactions;
 use super::rows::rows;
 use super::schema::{self, TABLE_COMMENT};
 use super::state::{Group, PortState};
@@ -35,10 +36,13 @@ pub struct Installed {
 
 impl Installed {
     /// The way from what was found to what should be there: everything, in one transaction.
-    pub fn rebuild(findings: Vec<(Family, Finding)>, changes: Changes) -> (Vec<Batch>, Installed) {
+    pub fn rebuild(
+        findings: Vec<(Family, Finding)>,
+        changes: Changes,
+    ) -> (Transactions, Installed) {
         let mut installed = Installed::default();
         let mut draft = installed.draft(changes);
-        let mut batches = Vec::new();
+        let mut plan = Transactions::default();
         for (family, finding) in findings {
             let mut ops = Vec::new();
             let found = match finding {
@@ -50,36 +54,38 @@ impl Installed {
                 }
             };
             ops.extend(installed.found_table(family, found, &mut draft));
-            batches.push(Batch {
+            plan.changes.push(Batch {
                 table: schema::table(family),
                 ops,
             });
         }
-        (batches, installed)
+        (plan, installed)
     }
 
     /// The way from here to what the changes want. If it cannot be gone, what is installed is
     /// not known any more: that is why it is given away.
-    pub fn advance(mut self, changes: Changes) -> (Vec<Batch>, Installed) {
+    pub fn advance(mut self, changes: Changes) -> (Transactions, Installed) {
         let retiring = if changes.retire {
             std::mem::take(&mut self.idle)
         } else {
             BTreeSet::new()
         };
         let mut draft = self.draft(changes);
-        let mut batches = Vec::new();
+        let mut plan = Transactions::default();
         for family in Family::BOTH {
-            let mut ops = self.changed_chains(family, &draft);
-            ops.extend(draft.elements.take_ops(family));
+            let table = schema::table(family);
+            let chains = self.changed_chains(family, &draft);
+            let mut ops = draft.elements.take_ops(family);
             ops.extend(self.retire(family, &retiring));
-            if !ops.is_empty() {
-                batches.push(Batch {
-                    table: schema::table(family),
-                    ops,
-                });
+            if draft.reframed.contains(&family) {
+                ops.splice(..0, chains);
+            } else {
+                plan.chains.push(Batch { table, ops: chains });
             }
+            plan.changes.push(Batch { table, ops });
         }
-        (batches, self)
+        plan.trim();
+        (plan, self)
     }
 
     /// The endpoints of a service port in the order of their slots.

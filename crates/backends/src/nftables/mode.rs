@@ -14,9 +14,10 @@ use fairlead_kernel::nft::ruleset::{Batch, Op};
 use super::frame::Frame;
 use super::installed::Installed;
 use super::observe::{Finding, understand};
+use super::plan::Transactions;
 use super::schema::table;
 use super::state::PortState;
-use crate::engine::{Changes, Cost, Kernel, Mode, Plan, Prior, SyncError};
+use crate::engine::{Changes, Cost, Kernel, Mode, Prior, SyncError};
 
 /// The nftables mode.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,7 @@ impl Mode for Nftables {
     type Frame = Frame;
     type Found = Findings;
     type Installed = Installed;
-    type Plan = Vec<Batch>;
+    type Plan = Transactions;
     type Error = CommitError;
 
     fn frame(&self, family: Family, model: &Model, host: &[IpAddr]) -> Frame {
@@ -92,14 +93,14 @@ impl Mode for Nftables {
         super::render(&routes, family, before, settings.traffic_counters)
     }
 
-    fn rebuild(found: Findings, changes: Changes<Frame, PortState>) -> (Vec<Batch>, Installed) {
+    fn rebuild(found: Findings, changes: Changes<Frame, PortState>) -> (Transactions, Installed) {
         Installed::rebuild(found.tables, changes)
     }
 
     fn advance(
         installed: Installed,
         changes: Changes<Frame, PortState>,
-    ) -> (Vec<Batch>, Installed) {
+    ) -> (Transactions, Installed) {
         installed.advance(changes)
     }
 
@@ -119,14 +120,15 @@ impl Mode for Nftables {
 
     fn culprits(
         error: &CommitError,
-        batches: &Vec<Batch>,
+        plan: &Transactions,
         installed: &Installed,
     ) -> Vec<(ObjectName, String)> {
         let CommitError::Refused(refusals) = error else {
             return Vec::new();
         };
         let owner = |refusal: &Refusal| {
-            let batch = batches.get(refusal.batch)?;
+            // Of a refused chain no element is told.
+            let batch = plan.changes.get(refusal.batch)?;
             let Op::AddElements { set, elements } = batch.ops.get(refusal.op)? else {
                 return None;
             };
@@ -135,12 +137,6 @@ impl Mode for Nftables {
             Some((service.clone(), refusal.to_string()))
         };
         refusals.iter().filter_map(owner).collect()
-    }
-}
-
-impl Plan for Vec<Batch> {
-    fn operations(&self) -> usize {
-        self.iter().map(Batch::operations).sum()
     }
 }
 
@@ -154,12 +150,8 @@ impl<N: Nft> Kernel<Nftables> for N {
         tables.map(Findings::new)
     }
 
-    fn apply(&mut self, batches: &Vec<Batch>) -> Result<Cost, CommitError> {
-        let committed = self.commit(batches)?;
-        Ok(Cost {
-            messages: committed.messages,
-            bytes: committed.bytes,
-        })
+    fn apply(&mut self, plan: &Transactions) -> Result<Cost, CommitError> {
+        plan.commit(self)
     }
 
     fn remove(&mut self) -> Result<bool, SyncError> {

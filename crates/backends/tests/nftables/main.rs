@@ -6,6 +6,7 @@ mod build;
 mod costs;
 mod histories;
 mod kernel;
+mod order;
 mod refused;
 mod traffic;
 #[allow(dead_code, reason = "core's tests need more of it")]

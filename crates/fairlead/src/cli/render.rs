@@ -54,13 +54,13 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
 
 fn nftables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
     let nothing = Findings::nothing(&Family::BOTH);
-    let batches = engine::plan_from(&Nftables, nothing, model, host, &Family::BOTH);
+    let plan = engine::plan_from(&Nftables, nothing, model, host, &Family::BOTH);
     match format {
         "text" => {
-            let scripts: Vec<_> = batches.iter().map(text::script).collect();
+            let scripts: Vec<_> = plan.changes.iter().map(text::script).collect();
             Ok(scripts.join("\n"))
         }
-        "json" => Ok(json::script(&batches).to_string()),
+        "json" => Ok(json::script(&plan.changes).to_string()),
         other => bail!("--format: {other:?} is neither text nor json"),
     }
 }

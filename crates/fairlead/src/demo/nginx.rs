@@ -314,6 +314,6 @@ pub(super) fn plan(cluster: &mut Cluster) -> anyhow::Result<Batch> {
     let host = cluster.model.node().ips.clone();
     let families = [Family::V4];
     let nothing = Findings::nothing(&families);
-    let plans = engine::plan_from(&Nftables, nothing, &cluster.model, &host, &families);
-    plans.into_iter().next().context("there is no plan")
+    let plan = engine::plan_from(&Nftables, nothing, &cluster.model, &host, &families);
+    plan.changes.into_iter().next().context("there is no plan")
 }
