@@ -23,6 +23,10 @@ pub struct Range {
     pub from: u32,
 }
 
+/// What is left to a packet whose slot is gone.
+const FIRST: Range = Range { count: 1, from: 0 };
+const SLOT_GONE: &str = "its slot went just now";
+
 /// Names a chain by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DispatchChain {
@@ -111,16 +115,21 @@ impl fmt::Display for DispatchChain {
 }
 
 /// `lb-N`: any endpoint, all equally likely.
+///
+/// A lookup sees the elements as they are at its moment, and not as they were when the packet was
+/// sent here: the slot may have gone in between. The first is there as long as any is.
 fn balance(range: Range) -> Vec<Rule> {
-    let choose = |destination, map| {
+    let choose = |destination, range: Range, map| {
         Rule::new([
             Statement::HasPorts,
             dnat(key::slot(destination, range.count, range.from), map),
         ])
     };
     vec![
-        choose(key::address(), BY_ADDRESS.endpoints),
-        choose(key::nodeport(), BY_NODEPORT.endpoints),
+        choose(key::address(), range, BY_ADDRESS.endpoints),
+        choose(key::nodeport(), range, BY_NODEPORT.endpoints),
+        choose(key::address(), FIRST, BY_ADDRESS.endpoints).comment(SLOT_GONE),
+        choose(key::nodeport(), FIRST, BY_NODEPORT.endpoints).comment(SLOT_GONE),
     ]
 }
 
@@ -130,6 +139,9 @@ fn balance(range: Range) -> Vec<Rule> {
 /// packet's destination, which is about to be translated and which the connection remembers.
 /// What is put there is the endpoint's pin, a stand-in for the endpoint that is unique within
 /// the Service (nearly always its own address).
+///
+/// The last three rules are for the packet whose slot or endpoint went while it was on its way, as
+/// those of [`balance`]. What was remembered of it already names an endpoint that is gone.
 fn remember(range: Range, sticky: Sticky) -> Vec<Rule> {
     let timeout = Duration::from_secs(sticky.seconds.into());
     let update = || Statement::Update {
@@ -147,7 +159,7 @@ fn remember(range: Range, sticky: Sticky) -> Vec<Rule> {
         key: key::client(),
         data: key::destination(),
     };
-    let choose = Statement::SetDestinationFromMap {
+    let choose = |range| Statement::SetDestinationFromMap {
         key: choice(range, sticky),
         map: maps(sticky).choices,
     };
@@ -156,9 +168,12 @@ fn remember(range: Range, sticky: Sticky) -> Vec<Rule> {
         Rule::new([recall, update()]),
         to_pinned(),
         Rule::new([Statement::RestoreDestination]),
-        Rule::new([forget]),
-        Rule::new([choose]),
+        Rule::new([forget.clone()]),
+        Rule::new([choose(range)]),
         Rule::new([update()]),
+        to_pinned(),
+        Rule::new([Statement::RestoreDestination]),
+        Rule::new([forget, choose(FIRST), update()]).comment(SLOT_GONE),
         to_pinned(),
         Rule::new([Statement::RestoreDestination]),
     ]

@@ -130,6 +130,10 @@ impl<'a> Table<'a> {
                 continue;
             }
             rules.push(self.traced(rule, elements));
+            // Where its slots are, it is translated.
+            if map.is_some() {
+                break;
+            }
             if let Some(Statement::Goto(chain)) = rule.statements.last() {
                 next = Some(chain.to_string());
             }
