@@ -123,7 +123,7 @@ pub fn remove(
         remove_tables(nft, in_charge, &mut removal);
     }
     if in_charge != Some(InCharge::IptablesLegacy) {
-        let place = "what kube-proxy left: rules of legacy iptables".to_owned();
+        let place = "what iptables mode left: rules of legacy iptables".to_owned();
         removal.note(place, remove_legacy());
     }
     removal
@@ -137,14 +137,19 @@ fn remove_tables(nft: &mut NftSocket, in_charge: Option<InCharge>, removal: &mut
     let tables: Vec<_> = of_iptables.chain([KUBE_PROXY]).chain(ours).collect();
     for family in [Family::Ip, Family::Ip6] {
         for name in tables.iter().copied() {
-            let whose = if name == FAIRLEAD {
-                "nftables mode"
-            } else {
-                "kube-proxy"
-            };
+            let whose = whose(name);
             let place = format!("what {whose} left: table {} {name}", family_name(family));
             removal.note(place, remove_from(nft, TableId { family, name }));
         }
+    }
+}
+
+/// Whose a table, or what we look for in it, is. Nobody can tell kube-proxy's chains from ours.
+fn whose(table: &str) -> &'static str {
+    match table {
+        FAIRLEAD => "nftables mode",
+        KUBE_PROXY => "kube-proxy",
+        _ => "iptables mode",
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
 /// Removes what kube-proxy left on this host, and what other modes did, but for what the mode
 /// that runs is in charge of.
 pub(crate) fn remove_leftovers(in_charge: Option<InCharge>) -> anyhow::Result<Removal> {
-    let mut nft = NftSocket::open_if_known().context("cannot talk to nf_tables")?;
+    let mut nft = NftSocket::open_if_known()
+        .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
     Ok(leftovers::remove(nft.as_mut(), &mut links, in_charge))
 }

@@ -85,8 +85,12 @@ fn cleanup_removes_them_too() -> Result<(), Failed> {
     load_iptables(&lab)?;
     load_nftables(&lab)?;
     let said = on_node(&lab, &format!("{FAIRLEAD} cleanup"))?;
-    for place in ["table ip nat", "table ip6 filter", "table ip kube-proxy"] {
-        let line = format!("removed what kube-proxy left: {place}\n");
+    for place in [
+        "iptables mode left: table ip nat",
+        "iptables mode left: table ip6 filter",
+        "kube-proxy left: table ip kube-proxy",
+    ] {
+        let line = format!("removed what {place}\n");
         assert!(said.contains(&line), "{line} is not in\n{said}");
     }
     let said = on_node(&lab, &format!("{FAIRLEAD} cleanup"))?;

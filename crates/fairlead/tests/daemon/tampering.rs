@@ -139,7 +139,8 @@ fn cleanup_removes_all_of_ours() -> Result<(), Failed> {
     assert!(on_node(&lab, "nft list tables")?.contains("table ip6 fairlead"));
     let said = on_node(&lab, &format!("{FAIRLEAD} cleanup"))?;
     assert!(
-        said.starts_with("removed fairlead's tables; ") && said.contains("route_localnet"),
+        said.contains("removed what nftables mode left: table ip fairlead\n")
+            && said.contains("route_localnet"),
         "{said}"
     );
     assert_eq!(on_node(&lab, "nft list ruleset")?, "");
