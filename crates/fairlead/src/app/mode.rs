@@ -65,12 +65,26 @@ fn open_nft(families: &[Family]) -> anyhow::Result<(Box<dyn Proxier>, InCharge)>
 }
 
 fn open_legacy(families: &[Family]) -> anyhow::Result<(Box<dyn Proxier>, InCharge)> {
+    let families = &of_legacy(families);
     let legacy = LegacyIptables::open(&kernel_families(families), iptables::is_ours);
     let legacy = legacy.context("cannot write the legacy iptables")?;
     info!("writing the legacy iptables, by its own programs");
     let facts = facts(legacy.random_fully(), &legacy.has_match(ACCOUNTING));
     let engine = Engine::new(Iptables { facts }, legacy, families);
     Ok((Box::new(engine), InCharge::IptablesLegacy))
+}
+
+/// The families that this host has the legacy iptables for. Without IPv6's, IPv4 is served all the
+/// same, as by kube-proxy.
+fn of_legacy(families: &[Family]) -> Vec<Family> {
+    let can_do = |family: &Family| match LegacyIptables::check(kernel_family(*family)) {
+        Err(error) if *family == Family::V6 => {
+            warn!("IPv6 is not served: cannot {error}");
+            false
+        }
+        _ => true,
+    };
+    families.iter().copied().filter(can_do).collect()
 }
 
 /// The tables of iptables that are written.
@@ -80,11 +94,14 @@ fn tables(families: &[Family]) -> Vec<TableId> {
 }
 
 fn kernel_families(families: &[Family]) -> Vec<ruleset::Family> {
-    let kernels = |family: &Family| match family {
+    families.iter().copied().map(kernel_family).collect()
+}
+
+fn kernel_family(family: Family) -> ruleset::Family {
+    match family {
         Family::V4 => ruleset::Family::Ip,
         Family::V6 => ruleset::Family::Ip6,
-    };
-    families.iter().map(kernels).collect()
+    }
 }
 
 /// What this host offers, as it is now. Where the kernel cannot count, rules do not.

@@ -274,7 +274,7 @@ mod tests {
         for n in 1..=100_000 {
             let decimals: f64 = format!("{:.10}", 1.0 / f64::from(n)).parse().unwrap();
             let Probability(numerator) = Probability::one_in(n);
-            assert_eq!(f64::from(numerator), (decimals * 2_f64.powi(31)).round());
+            assert_eq!(numerator, (decimals * 2_f64.powi(31)).round() as u32);
             assert!(numerator <= before, "1 in {n}");
             before = numerator;
         }

@@ -23,7 +23,7 @@ use self::save::{Reader, Saved};
 use self::tools::Tools;
 use super::handle::{Applied, ApplyError, CallError, Iptables, ObservedTable};
 use super::info::{TableInfo, TableSize, registered};
-use super::ruleset::{Batch, Family, TableId};
+use super::ruleset::{Batch, Family, Table, TableId};
 use super::text;
 
 /// How often [`LegacyIptables::touched`] is worth asking.
@@ -76,6 +76,23 @@ impl LegacyIptables {
             left: HashMap::new(),
             limit: LIMIT,
         })
+    }
+
+    /// Whether this host has what it takes for a family: the programs, and a nat table.
+    ///
+    /// # Errors
+    /// `ENOENT`, with what is missing.
+    pub fn check(family: Family) -> Result<(), CallError> {
+        Tools::find(family)?;
+        match TableInfo::open(family)?.size(Table::Nat)? {
+            Some(_) => Ok(()),
+            None => Err(CallError {
+                call: "find",
+                object: "the legacy table nat in this kernel (CONFIG_IP_NF_NAT, CONFIG_IP6_NF_NAT)"
+                    .to_owned(),
+                errno: libc::ENOENT,
+            }),
+        }
     }
 
     /// MASQUERADE has `--random-fully` (iptables 1.6.2) in every family.
