@@ -5,6 +5,7 @@
 //! as the images of Kubernetes do: kubelet leaves a chain in the variant that the node uses.
 
 use super::info::{TableInfo, TableSize, registered};
+use super::nft::has_extensions;
 use super::ruleset::{Family, Table};
 use crate::error::CallError;
 use crate::netlink::{Message, Request};
@@ -25,7 +26,7 @@ pub enum Variant {
 /// What is known of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// The kernel has nf_tables.
+    /// The kernel has nf_tables, and iptables' extensions for it.
     pub nf_tables: bool,
     /// What nf_tables holds in tables that have iptables' names.
     pub nft: Held,
@@ -83,7 +84,10 @@ impl Facts {
     pub fn gather() -> Result<Facts, CallError> {
         let mut socket = NftSocket::open_if_known()?;
         let mut facts = Facts {
-            nf_tables: socket.is_some(),
+            nf_tables: match &mut socket {
+                Some(socket) => has_extensions(socket)?,
+                None => false,
+            },
             ..Facts::default()
         };
         for family in FAMILIES {

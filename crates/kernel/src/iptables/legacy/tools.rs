@@ -55,7 +55,7 @@ impl Tools {
         found.ok_or_else(|| CallError {
             call: "find",
             object: format!(
-                "{command}-legacy-restore, or a {command}-restore of the legacy variant; \
+                "{command}-legacy-restore, or an {command}-restore of the legacy variant; \
                  install the package `iptables`"
             ),
             errno: libc::ENOENT,

@@ -26,6 +26,12 @@ use crate::nft::socket::{NftSocket, each_answer, failed, shortened};
 use crate::nft::wire;
 use transaction::{Place, Subject, Transaction};
 
+/// Whether the kernel has extensions of iptables for nf_tables (CONFIG_NFT_COMPAT). Without them
+/// this variant cannot be written.
+pub(super) fn has_extensions(nft: &mut NftSocket) -> Result<bool, CallError> {
+    read::has_extensions(nft.as_mut())
+}
+
 /// Above so many messages the monitor is paused: the kernel would report each of them.
 const LARGE: usize = 512;
 

@@ -18,16 +18,24 @@ pub(super) fn nft_table(table: TableId) -> NftTableId {
     }
 }
 
-/// Asks whether the kernel has an extension of iptables, which loads what they all need.
+/// An extension of iptables that every kernel has that has any (`CONFIG_NETFILTER_XT_MATCH_COMMENT`).
+const USUAL: &str = "comment";
+
+/// Asks whether the kernel has extensions of iptables, and loads what they all need.
+pub(super) fn has_extensions(socket: &mut Socket) -> Result<bool, CallError> {
+    has_match(socket, USUAL)
+}
+
+/// As [`has_extensions`].
 ///
 /// # Errors
-/// `EOPNOTSUPP` when it has not.
+/// `EOPNOTSUPP` when it has none.
 pub(super) fn check_extensions(socket: &mut Socket) -> Result<(), CallError> {
-    match has_match(socket, "comment")? {
+    match has_extensions(socket)? {
         true => Ok(()),
         false => Err(CallError {
             call: GET_EXTENSION,
-            object: "comment".to_owned(),
+            object: USUAL.to_owned(),
             errno: libc::EOPNOTSUPP,
         }),
     }
