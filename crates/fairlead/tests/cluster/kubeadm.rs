@@ -17,7 +17,7 @@ use crate::watch::{await_health, get, hear};
 
 tests! {
     it_runs_with_nothing_changed_but_the_image,
-    nftables_can_be_asked_for,
+    each_mode_can_be_asked_for,
     a_mode_that_is_not_built_is_refused,
 }
 
@@ -114,24 +114,28 @@ fn it_runs_with_nothing_changed_but_the_image() -> Result<(), Failed> {
     }
 }
 
-fn nftables_can_be_asked_for() -> Result<(), Failed> {
-    let cluster = cluster()?;
-    let pod = Pod::new(&cluster, "nftables")?;
-    let proxy = Proxy::run(&cluster.lab, pod.command())?;
-    cluster.serves(&proxy, &["10.244.2.5"])?;
-    let mode = get(&cluster.lab, "127.0.0.1:10249", "/proxyMode");
-    assert!(mode.ends_with("\r\n\r\nnftables"), "{mode}");
-    proxy.end(Signal::SIGTERM)
+/// kind writes iptables.
+fn each_mode_can_be_asked_for() -> Result<(), Failed> {
+    for asked in ["nftables", "iptables"] {
+        let cluster = cluster()?;
+        let pod = Pod::new(&cluster, asked)?;
+        let proxy = Proxy::run(&cluster.lab, pod.command())?;
+        cluster.serves(&proxy, &["10.244.2.5"])?;
+        let mode = get(&cluster.lab, "127.0.0.1:10249", "/proxyMode");
+        assert!(mode.ends_with(&format!("\r\n\r\n{asked}")), "{mode}");
+        proxy.end(Signal::SIGTERM)?;
+    }
+    Ok(())
 }
 
 fn a_mode_that_is_not_built_is_refused() -> Result<(), Failed> {
     let cluster = cluster()?;
-    let pod = Pod::new(&cluster, "iptables")?;
+    let pod = Pod::new(&cluster, "ipvs")?;
     let mut proxy = Proxy::run(&cluster.lab, pod.command())?;
     hear(
         &proxy,
-        "/var/lib/kube-proxy/config.conf:52: mode: mode iptables is not available yet; \
-         set it to nftables, or leave it empty",
+        "/var/lib/kube-proxy/config.conf:52: mode: mode ipvs is not available yet; \
+         set it to nftables or iptables, or leave it empty",
     )?;
     ended(&mut proxy)?;
     assert!(!cluster.is_programmed()?);
