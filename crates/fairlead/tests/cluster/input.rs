@@ -49,7 +49,8 @@ fn a_configuration_with_mistakes() -> Result<(), Failed> {
         ("mode: [nftables\n", format!("{name}:")),
         (
             "mode: nftable\n",
-            "there is no mode \"nftable\"; set it to nftables, or leave it empty".to_owned(),
+            "there is no mode \"nftable\"; set it to nftables or iptables, or leave it empty"
+                .to_owned(),
         ),
         (
             "healthzBindAddress: 0.0.0.0:99999\noomScoreAdj: 2000\n",
