@@ -5,6 +5,7 @@
 mod build;
 mod costs;
 mod counts;
+mod facts;
 mod histories;
 mod large;
 mod node;
