@@ -5,6 +5,7 @@
 //! as the images of Kubernetes do: kubelet leaves a chain in the variant that the node uses.
 
 use super::info::{TableInfo, TableSize, registered};
+use super::legacy::tools::is_what_iptables_is;
 use super::nft::has_extensions;
 use super::ruleset::{Family, Table};
 use crate::error::CallError;
@@ -32,6 +33,8 @@ pub struct Facts {
     pub nft: Held,
     /// What the legacy tables hold.
     pub legacy: Held,
+    /// The program `iptables` is of the legacy variant here.
+    pub program_is_legacy: bool,
 }
 
 /// What a variant holds, in both families.
@@ -59,18 +62,19 @@ impl Variant {
         }
     }
 
-    /// The one to use: where kubelet is, or else where there is more, or else the newer one.
+    /// The one to use: where kubelet is, or else where there is more, or else what `iptables` is on
+    /// this host, or else the newer one.
     pub fn choose(facts: &Facts) -> Variant {
-        let Facts {
-            nf_tables,
-            nft,
-            legacy,
-        } = facts;
-        let is_nft = *nf_tables && (nft.kubelet || !legacy.kubelet && nft.things >= legacy.things);
-        if is_nft {
-            Variant::Nft
-        } else {
-            Variant::Legacy
+        let Facts { nft, legacy, .. } = facts;
+        let is_legacy = match (nft.kubelet, legacy.kubelet) {
+            (true, _) => false,
+            (false, true) => true,
+            (false, false) if nft.things == legacy.things => facts.program_is_legacy,
+            (false, false) => legacy.things > nft.things,
+        };
+        match is_legacy || !facts.nf_tables {
+            true => Variant::Legacy,
+            false => Variant::Nft,
         }
     }
 }
@@ -88,6 +92,7 @@ impl Facts {
                 Some(socket) => has_extensions(socket)?,
                 None => false,
             },
+            program_is_legacy: is_what_iptables_is(),
             ..Facts::default()
         };
         for family in FAMILIES {
@@ -203,7 +208,12 @@ mod tests {
                 nf_tables: true,
                 nft,
                 legacy,
+                program_is_legacy: false,
             };
+            assert_eq!(Variant::choose(&facts), expected, "{facts:?}");
+            facts.program_is_legacy = true;
+            let decides = !nft.kubelet && !legacy.kubelet && nft.things == legacy.things;
+            let expected = if decides { Legacy } else { expected };
             assert_eq!(Variant::choose(&facts), expected, "{facts:?}");
             facts.nf_tables = false;
             assert_eq!(Variant::choose(&facts), Legacy, "{facts:?}");

@@ -9,7 +9,7 @@ mod said;
 mod save;
 #[cfg(test)]
 mod tests;
-mod tools;
+pub(super) mod tools;
 
 use std::collections::HashMap;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Programs that are old, that hang, and that find the lock taken: scripts that stand for them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use rustix::fs::FlockOperation;
@@ -215,4 +215,24 @@ fn what_is_not_one_line_is_refused_and_nothing_runs() {
         };
         assert_eq!((refusal.batch, refusal.op), (0, 1));
     }
+}
+
+/// As Debian's alternatives have it.
+#[test]
+fn what_iptables_is_follows_from_what_it_is_a_link_to() {
+    for (program, is_legacy) in [
+        ("xtables-legacy-multi", true),
+        ("xtables-multi", true),
+        ("xtables-nft-multi", false),
+        ("iptables-wrapper", false),
+    ] {
+        let scripts = Scripts::new(&format!("link-{program}"), &[(program, "")]);
+        let folder = &scripts.0;
+        symlink(folder.join(program), folder.join("alternative")).unwrap();
+        symlink(folder.join("alternative"), folder.join("iptables")).unwrap();
+        let is = tools::is_what_iptables_is_in(folder.as_os_str());
+        assert_eq!(is, is_legacy, "{program}");
+    }
+    let nothing = Scripts::new("link-nothing", &[]);
+    assert!(!tools::is_what_iptables_is_in(nothing.0.as_os_str()));
 }

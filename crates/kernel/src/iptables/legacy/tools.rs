@@ -1,7 +1,7 @@
 //! The programs of the legacy iptables: which ones there are, and what they can.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -39,10 +39,7 @@ impl Tools {
     /// # Errors
     /// `ENOENT`, with what to install.
     pub(super) fn find(family: Family) -> Result<Tools, CallError> {
-        let mut path = env::var_os("PATH").unwrap_or_default();
-        path.push(":");
-        path.push(ALSO);
-        Tools::find_in(family, &path)
+        Tools::find_in(family, &search_path())
     }
 
     pub(super) fn find_in(family: Family, path: &OsStr) -> Result<Tools, CallError> {
@@ -104,6 +101,26 @@ impl Version {
             next().unwrap_or_default(),
         ))
     }
+}
+
+/// Whether `iptables` itself is the legacy one here, as far as the name of what it is a link to says
+/// it. Runs nothing.
+pub(in crate::iptables) fn is_what_iptables_is() -> bool {
+    is_what_iptables_is_in(&search_path())
+}
+
+pub(super) fn is_what_iptables_is_in(path: &OsStr) -> bool {
+    let program = which("iptables", path).and_then(|link| link.canonicalize().ok());
+    let name = program.as_deref().and_then(Path::file_name);
+    // Before 1.8 there was no other.
+    name.is_some_and(|name| name == "xtables-legacy-multi" || name == "xtables-multi")
+}
+
+fn search_path() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":");
+    path.push(ALSO);
+    path
 }
 
 fn which(name: &str, path: &OsStr) -> Option<PathBuf> {

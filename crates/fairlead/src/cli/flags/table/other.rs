@@ -62,7 +62,7 @@ pub(super) static OURS: [Flag; 9] = [
         "iptables-variant",
         Slot::Text(|flags| &mut flags.other.iptables_variant),
         "Which of the kernel's two iptables is written in iptables mode: nft, legacy, or auto for the one that has \
-         rules already.",
+         rules already, or else that of the program iptables.",
     )
     .standing(Standing::Always),
 ];
