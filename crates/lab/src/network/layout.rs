@@ -192,23 +192,33 @@ const EVERYWHERE: [(&str, &str); 9] = [
     ("net/ipv4/tcp_max_tw_buckets", "0"),
 ];
 
-/// What makes a node of a host.
-const ROUTER: [(&str, &str); 2] = [
+/// How long a node remembers a connection that nobody answers.
+const SYN_SENT: &str = "net/netfilter/nf_conntrack_tcp_timeout_syn_sent";
+
+/// What makes a node of a host. What nobody answered is soon forgotten: a connection that begins at
+/// the same port once there is somebody would be taken for it, and go where that went.
+const ROUTER: [(&str, &str); 3] = [
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv6/conf/all/forwarding", "1"),
+    (SYN_SENT, "2"),
 ];
 
 /// Local pods ask each other by way of the node: packets come in from addresses of the host.
 const MANY_ADDRESSES: [(&str, &str); 1] = [("net/ipv4/conf/all/accept_local", "1")];
 
-/// In older kernels these belong to the whole machine, and are not to be found in a namespace.
-const MACHINE_WIDE: [&str; 2] = ["net/ipv4/icmp_msgs_per_sec", "net/ipv4/icmp_msgs_burst"];
+/// In older kernels the first two belong to the whole machine, and are not to be found in a namespace;
+/// the third is there once something on the machine tracks connections.
+const MAY_BE_MISSING: [&str; 3] = [
+    "net/ipv4/icmp_msgs_per_sec",
+    "net/ipv4/icmp_msgs_burst",
+    SYN_SENT,
+];
 
 fn set(netns: &NamedNetns, parameters: &[(&str, &str)]) -> Result<(), LabError> {
     netns.netns().run(|| {
         for (name, value) in parameters {
             match ProcSys.write(name, value) {
-                Err(error) if error.errno == libc::ENOENT && MACHINE_WIDE.contains(name) => {}
+                Err(error) if error.errno == libc::ENOENT && MAY_BE_MISSING.contains(name) => {}
                 written => written?,
             }
         }
