@@ -10,7 +10,7 @@ use fairlead_kernel::iptables::ruleset::{Batch, Table};
 
 use super::frame::Frame;
 use super::hooks;
-use super::installed::{Changes, Installed, rules_of};
+use super::installed::{Changes, Installed};
 use super::plan::{TablePlan, has};
 use super::shared::{FIREWALL, Shared};
 
@@ -69,59 +69,39 @@ impl Installed {
         ]
     }
 
-    /// Everything that the tables should have, and how many rules that is.
+    /// Everything that the tables should have, and how many rules that is. In shared chains, and
+    /// among the others, Services are in the order of their names.
     pub(super) fn write(&mut self, frame: &Frame, filter: &mut TablePlan, nat: &mut TablePlan) {
-        self.write_filter(frame, filter);
-        self.write_nat(frame, nat);
+        for (chain, rules) in frame.filter() {
+            filter.write(chain.into(), rules);
+        }
+        for (chain, rules) in frame.nat() {
+            nat.write(chain.into(), rules);
+        }
+        let mut services: Vec<&ObjectName> = self.groups.keys().collect();
+        services.sort_unstable();
+        let (mut shared, mut own) = (BTreeMap::<Shared, Vec<Rule>>::new(), Vec::new());
+        for service in services {
+            let rules = self.rules_of(service, frame);
+            own.extend(rules.chains);
+            for (chain, rule) in rules.shared {
+                shared.entry(chain).or_default().push(rule);
+            }
+        }
+        let dispatched = shared.entry(Shared::Services).or_default();
+        dispatched.extend(frame.dispatch());
+        for chain in Shared::ALL {
+            let rules = shared.remove(&chain).unwrap_or_default();
+            let plan = match chain.table() {
+                Table::Nat => &mut *nat,
+                _ => &mut *filter,
+            };
+            plan.write(chain.chain().into(), rules);
+        }
+        nat.write.append(&mut own);
         for (table, plan) in [(Table::Filter, filter), (Table::Nat, nat)] {
             let rules = plan.write.iter().map(|(_, rules)| rules.len()).sum();
             self.rules.insert((frame.family, table), rules);
-        }
-    }
-
-    /// Everything that the filter table should have.
-    fn write_filter(&self, frame: &Frame, plan: &mut TablePlan) {
-        for (chain, rules) in frame.filter() {
-            plan.write(chain.into(), rules);
-        }
-        self.write_shared(frame, Table::Filter, plan);
-    }
-
-    /// Everything that the nat table should have.
-    fn write_nat(&self, frame: &Frame, plan: &mut TablePlan) {
-        for (chain, rules) in frame.nat() {
-            plan.write(chain.into(), rules);
-        }
-        self.write_shared(frame, Table::Nat, plan);
-        for group in self.groups.values() {
-            for (chain, rules) in rules_of(group, frame).chains {
-                plan.write(chain, rules);
-            }
-        }
-    }
-
-    /// The chains that Services share, with the rules of the Services in the order of their names.
-    fn write_shared(&self, frame: &Frame, table: Table, plan: &mut TablePlan) {
-        let mut services: Vec<&ObjectName> = self.groups.keys().collect();
-        services.sort_unstable();
-        let mut rules: BTreeMap<Shared, Vec<Rule>> = BTreeMap::new();
-        for service in services {
-            for (shared, rule) in self.rules_of(service, frame).shared {
-                rules.entry(shared).or_default().push(rule);
-            }
-        }
-        rules
-            .entry(Shared::Services)
-            .or_default()
-            .extend(frame.dispatch());
-        for shared in Shared::ALL
-            .into_iter()
-            .filter(|shared| shared.table() == table)
-        {
-            plan.write(
-                shared.chain().into(),
-                rules.remove(&shared).unwrap_or_default(),
-            );
         }
     }
 }
