@@ -2,6 +2,7 @@
 //! that renders, plans, applies and remembers.
 
 pub mod engine;
+pub mod family;
 pub mod iptables;
 pub mod leftovers;
 pub mod nftables;

@@ -11,9 +11,9 @@ use fairlead_kernel::iptables::ruleset::{Batch, Op, Table, TableId};
 
 use super::chains::{ChainRules, PortRules};
 use super::frame::Frame;
-use super::plan::kernel_family;
 use super::port::{Group, PortState};
 use super::shared::Shared;
+use crate::family::kernel_family;
 
 /// What a sync wants to be different.
 pub type Changes = crate::engine::Changes<Frame, PortState>;

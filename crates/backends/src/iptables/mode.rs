@@ -16,11 +16,11 @@ use fairlead_kernel::iptables::ruleset::{self, Batch, Table, TableId};
 use super::frame::{Facts, Frame};
 use super::installed::{Changes, Installed};
 use super::kept;
-use super::plan::kernel_family;
 use super::port::PortState;
 use super::rebuild::Found;
 use super::removal;
 use crate::engine::{Cost, Kernel, Mode, Plan, Prior, SyncError};
+use crate::family::kernel_family;
 
 /// The iptables mode.
 #[derive(Debug, Clone, Copy, Default)]

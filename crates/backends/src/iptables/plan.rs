@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use fairlead_core::address::Family;
 use fairlead_kernel::iptables::handle::ObservedTable;
 use fairlead_kernel::iptables::rule::Rule;
-use fairlead_kernel::iptables::ruleset::{self, Batch, ChainName, Op, Table, TableId};
+use fairlead_kernel::iptables::ruleset::{Batch, ChainName, Op, Table, TableId};
 
 use super::chains::ChainRules;
 use super::names::is_of_port;
 use super::shared::CANARY;
+use crate::family::kernel_family;
 
 /// The operations on one table, in the making.
 #[derive(Debug, Default)]
@@ -69,11 +70,4 @@ impl TablePlan {
 /// Whether a table has a chain.
 pub(super) fn has(observed: &ObservedTable, chain: &str) -> bool {
     observed.chains.iter().any(|there| **there == *chain)
-}
-
-pub(super) fn kernel_family(family: Family) -> ruleset::Family {
-    match family {
-        Family::V4 => ruleset::Family::Ip,
-        Family::V6 => ruleset::Family::Ip6,
-    }
 }

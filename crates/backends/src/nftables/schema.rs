@@ -6,9 +6,10 @@
 
 use fairlead_core::address::Family;
 use fairlead_kernel::nft::rule::{Concat, Expr};
-use fairlead_kernel::nft::ruleset::{self, DataType, Set, SetName, TableId, Type};
+use fairlead_kernel::nft::ruleset::{DataType, Set, SetName, TableId, Type};
 
 use super::counting;
+use crate::family::kernel_family;
 
 use Expr::{
     DestinationAddress as Daddr, DestinationPort as Dport, OriginalDestination, Protocol as Proto,
@@ -24,12 +25,8 @@ pub(super) const TABLE_COMMENT: &str = "rules of fairlead, layout 2";
 
 /// The table of a family.
 pub fn table(family: Family) -> TableId {
-    let family = match family {
-        Family::V4 => ruleset::Family::Ip,
-        Family::V6 => ruleset::Family::Ip6,
-    };
     TableId {
-        family,
+        family: kernel_family(family),
         name: TABLE,
     }
 }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use fairlead_backends::engine::Engine;
+use fairlead_backends::family::kernel_family;
 use fairlead_backends::iptables::{self, CT_INVALID_DROPPED, Facts, Iptables, LOCALHOST_ACCEPTED};
 use fairlead_backends::leftovers::InCharge;
 use fairlead_backends::nftables::{Nftables, table};
@@ -95,13 +96,6 @@ fn tables(families: &[Family]) -> Vec<TableId> {
 
 fn kernel_families(families: &[Family]) -> Vec<ruleset::Family> {
     families.iter().copied().map(kernel_family).collect()
-}
-
-fn kernel_family(family: Family) -> ruleset::Family {
-    match family {
-        Family::V4 => ruleset::Family::Ip,
-        Family::V6 => ruleset::Family::Ip6,
-    }
 }
 
 /// What this host offers, as it is now. Where the kernel cannot count, rules do not.
