@@ -31,26 +31,9 @@ const IPVS_DEVICE: &str = "kube-ipvs0";
 /// The tables of `iptables` that kube-proxy writes to.
 const IPTABLES: [&str; 3] = ["nat", "filter", "mangle"];
 
-/// The chains that kube-proxy has whatever Services there are.
-const CHAINS: [&str; 8] = [
-    "KUBE-SERVICES",
-    "KUBE-EXTERNAL-SERVICES",
-    "KUBE-NODEPORTS",
-    "KUBE-POSTROUTING",
-    "KUBE-MARK-MASQ",
-    "KUBE-FORWARD",
-    "KUBE-PROXY-FIREWALL",
-    "KUBE-PROXY-CANARY",
-];
-
-/// How the chains begin that it has for Services and endpoints, today and in older releases, and
-/// those of its ipvs mode.
-const PREFIXES: [&str; 10] = [
-    "KUBE-SVC-",
-    "KUBE-SVL-",
-    "KUBE-SEP-",
-    "KUBE-FW-",
-    "KUBE-EXT-",
+/// How the chains begin that it had in older releases, and those of its ipvs mode, beside those of
+/// iptables mode.
+const OLDER: [&str; 5] = [
     "KUBE-XLB-",
     "KUBE-NODE-PORT",
     "KUBE-LOAD-BALANCER",
@@ -240,7 +223,7 @@ fn is_built_in(chain: &str) -> bool {
 }
 
 fn is_kube_proxys(chain: &str) -> bool {
-    CHAINS.contains(&chain) || PREFIXES.iter().any(|prefix| chain.starts_with(prefix))
+    iptables::is_ours(chain) || OLDER.iter().any(|prefix| chain.starts_with(prefix))
 }
 
 fn family_name(family: Family) -> &'static str {
