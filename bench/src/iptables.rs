@@ -107,13 +107,8 @@ fn legacy() -> anyhow::Result<Engine<Iptables, LegacyIptables>> {
     Ok(Engine::new(mode(), handle, &Family::BOTH))
 }
 
-/// The accounting objects of rules are left out: the programs would need them to be there.
 fn mode() -> Iptables {
-    let facts = Facts {
-        counts_invalid: false,
-        counts_localhost: false,
-        ..Facts::default()
-    };
+    let facts = Facts::default().uncounted();
     Iptables { facts }
 }
 

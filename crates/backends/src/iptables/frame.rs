@@ -41,6 +41,19 @@ impl Default for Facts {
     }
 }
 
+impl Facts {
+    /// The same without accounting objects: rules that count in them cannot be loaded where they
+    /// are missing.
+    #[must_use]
+    pub fn uncounted(self) -> Facts {
+        Facts {
+            counts_invalid: false,
+            counts_localhost: false,
+            ..self
+        }
+    }
+}
+
 /// Everything about one family's rules that does not come from Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {

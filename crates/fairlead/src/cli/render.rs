@@ -74,12 +74,7 @@ fn iptables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<Stri
     );
     let families = served(model);
     let nothing = Found::default();
-    // Rules that count in accounting objects cannot be loaded where those are missing.
-    let facts = Facts {
-        counts_invalid: false,
-        counts_localhost: false,
-        ..Facts::default()
-    };
+    let facts = Facts::default().uncounted();
     let mode = Iptables { facts };
     let batches = engine::plan_from(&mode, nothing, model, host, &families);
     Ok(dual::restore_input(&batches))
