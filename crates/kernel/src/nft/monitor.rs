@@ -5,11 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::handle::CallError;
 use super::observe::is_of;
 use super::ruleset::TableId;
+use super::socket::NftSocket;
 use super::wire;
 use crate::netlink::{Message, Protocol, Socket};
 
 /// Room for notifications between two calls of [`NftMonitor::drain`].
 const NOTIFICATIONS: usize = 1 << 20;
+
+/// Above so many operations it is better not to listen: the kernel would report each of them.
+pub(crate) const LARGE: usize = 512;
 
 /// What has been seen since it was last asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +66,22 @@ impl NftMonitor {
     /// Listens again.
     pub fn resume(&self) -> Result<(), CallError> {
         self.socket.join(wire::NFNLGRP_NFTABLES)
+    }
+
+    /// Has something committed without listening. Returns what came of it, and whether anybody
+    /// else committed meanwhile, which the generation tells.
+    pub(crate) fn unheard<T, E>(
+        &self,
+        nft: &mut NftSocket,
+        commit: impl FnOnce(&mut NftSocket) -> Result<T, E>,
+    ) -> Result<(Result<T, E>, bool), CallError> {
+        let before = nft.generation()?;
+        self.pause()?;
+        let committed = commit(nft);
+        self.resume()?;
+        let own = u32::from(committed.is_ok());
+        let others = nft.generation()? != before.wrapping_add(own);
+        Ok((committed, others))
     }
 
     /// Reads all that has been reported, without waiting.

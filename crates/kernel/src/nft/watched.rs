@@ -3,12 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::handle::{CallError, CommitError, Committed, Nft, ObservedTable};
-use super::monitor::{NftMonitor, Touched};
+use super::monitor::{LARGE, NftMonitor, Touched};
 use super::ruleset::{Batch, TableId};
 use super::socket::NftSocket;
-
-/// Above so many operations the monitor is paused: the kernel would report each of them.
-const LARGE: usize = 512;
 
 /// nf_tables with an eye on others.
 #[derive(Debug)]
@@ -35,24 +32,16 @@ impl WatchedNft {
         let heard = self.monitor.drain()? != Touched::Nothing;
         Ok(std::mem::take(&mut self.touched) || heard)
     }
-
-    /// Commits without listening. The generation tells if anybody else committed meanwhile.
-    fn commit_unheard(&mut self, batches: &[Batch]) -> Result<Committed, CommitError> {
-        let before = self.socket.generation()?;
-        self.monitor.pause()?;
-        let committed = self.socket.commit(batches);
-        self.monitor.resume()?;
-        let own = u32::from(committed.is_ok());
-        self.touched |= self.socket.generation()? != before.wrapping_add(own);
-        committed
-    }
 }
 
 impl Nft for WatchedNft {
     fn commit(&mut self, batches: &[Batch]) -> Result<Committed, CommitError> {
         let operations: usize = batches.iter().map(Batch::operations).sum();
         if operations > LARGE {
-            self.commit_unheard(batches)
+            let commit = |socket: &mut NftSocket| socket.commit(batches);
+            let (committed, others) = self.monitor.unheard(&mut self.socket, commit)?;
+            self.touched |= others;
+            committed
         } else {
             self.socket.commit(batches)
         }

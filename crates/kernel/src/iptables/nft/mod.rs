@@ -20,7 +20,7 @@ use super::ruleset::{Batch, TableId};
 use super::text;
 use crate::error::CallError;
 use crate::netlink::Message;
-use crate::nft::monitor::{NftMonitor, Touched};
+use crate::nft::monitor::{LARGE, NftMonitor, Touched};
 use crate::nft::observe::is_of;
 use crate::nft::socket::{NftSocket, each_answer, failed, shortened};
 use crate::nft::wire;
@@ -31,9 +31,6 @@ use transaction::{Place, Subject, Transaction};
 pub(super) fn has_extensions(nft: &mut NftSocket) -> Result<bool, CallError> {
     read::has_extensions(nft.as_mut())
 }
-
-/// Above so many messages the monitor is paused: the kernel would report each of them.
-const LARGE: usize = 512;
 
 /// The iptables of nf_tables, with an eye on others.
 ///
@@ -91,45 +88,6 @@ impl NftIptables {
             .drain_for(|message| concerns(message, tables, is_ours))?;
         Ok(std::mem::take(&mut self.touched) || heard != Touched::Nothing)
     }
-
-    /// Commits without listening. The generation tells if anybody else committed meanwhile.
-    fn commit_unheard(
-        &mut self,
-        transaction: &Transaction,
-        batches: &[Batch],
-    ) -> Result<(), ApplyError> {
-        let before = self.nft.generation()?;
-        self.monitor.pause()?;
-        let committed = self.commit(transaction, batches);
-        self.monitor.resume()?;
-        let own = u32::from(committed.is_ok());
-        self.touched |= self.nft.generation()? != before.wrapping_add(own);
-        committed
-    }
-
-    fn commit(&mut self, transaction: &Transaction, batches: &[Batch]) -> Result<(), ApplyError> {
-        self.nft.send(transaction.as_slice())?;
-        let mut done = false;
-        let (mut refused, mut failure) = (None, None);
-        let lost = each_answer(self.nft.as_mut(), |ack| {
-            match transaction.subject(ack.sequence) {
-                Subject::Other => {}
-                _ if ack.errno == 0 => done = true,
-                Subject::Whole => failure = Some(failed("commit", ack.errno)),
-                // Later ones may have been refused because this was.
-                Subject::Operation(place) if refused.is_none() => {
-                    refused = Some(refusal(batches, place, ack.errno, ack.message));
-                }
-                Subject::Operation(_) => {}
-            }
-        })?;
-        match (refused, lost.or(failure)) {
-            (Some(refused), _) => Err(ApplyError::Refused(refused)),
-            _ if done => Ok(()),
-            (None, Some(error)) => Err(error.into()),
-            (None, None) => Err(failed("commit", libc::EBADMSG).into()),
-        }
-    }
 }
 
 impl Iptables for NftIptables {
@@ -142,9 +100,12 @@ impl Iptables for NftIptables {
         let transaction = Transaction::encode(batches, &found, socket.next_sequence());
         socket.skip_sequences(transaction.messages() as u32);
         if transaction.messages() > LARGE {
-            self.commit_unheard(&transaction, batches)?;
+            let commit = |nft: &mut NftSocket| commit(nft, &transaction, batches);
+            let (committed, others) = self.monitor.unheard(&mut self.nft, commit)?;
+            self.touched |= others;
+            committed?;
         } else {
-            self.commit(&transaction, batches)?;
+            commit(&mut self.nft, &transaction, batches)?;
         }
         Ok(Applied {
             messages: transaction.messages(),
@@ -160,6 +121,35 @@ impl Iptables for NftIptables {
 impl AsFd for NftIptables {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.monitor.as_fd()
+    }
+}
+
+/// Sends a transaction, and reads what the kernel says of it.
+fn commit(
+    nft: &mut NftSocket,
+    transaction: &Transaction,
+    batches: &[Batch],
+) -> Result<(), ApplyError> {
+    nft.send(transaction.as_slice())?;
+    let mut done = false;
+    let (mut refused, mut failure) = (None, None);
+    let lost = each_answer(nft.as_mut(), |ack| {
+        match transaction.subject(ack.sequence) {
+            Subject::Other => {}
+            _ if ack.errno == 0 => done = true,
+            Subject::Whole => failure = Some(failed("commit", ack.errno)),
+            // Later ones may have been refused because this was.
+            Subject::Operation(place) if refused.is_none() => {
+                refused = Some(refusal(batches, place, ack.errno, ack.message));
+            }
+            Subject::Operation(_) => {}
+        }
+    })?;
+    match (refused, lost.or(failure)) {
+        (Some(refused), _) => Err(ApplyError::Refused(refused)),
+        _ if done => Ok(()),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(failed("commit", libc::EBADMSG).into()),
     }
 }
 
