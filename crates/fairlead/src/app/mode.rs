@@ -78,12 +78,11 @@ fn open_legacy(families: &[Family]) -> anyhow::Result<(Box<dyn Proxier>, InCharg
 /// The families that this host has the legacy iptables for. Without IPv6's, IPv4 is served all the
 /// same, as by kube-proxy.
 fn of_legacy(families: &[Family]) -> Vec<Family> {
-    let can_do = |family: &Family| match LegacyIptables::check(kernel_family(*family)) {
-        Err(error) if *family == Family::V6 => {
-            warn!("IPv6 is not served: cannot {error}");
-            false
-        }
-        _ => true,
+    let can_do = |family: &Family| match family {
+        Family::V4 => true,
+        Family::V6 => LegacyIptables::check(kernel_family(*family))
+            .inspect_err(|error| warn!("IPv6 is not served: cannot {error}"))
+            .is_ok(),
     };
     families.iter().copied().filter(can_do).collect()
 }
