@@ -146,10 +146,7 @@ impl Encoder {
     /// Writes the begin or the end of the batch, `index` messages after the begin.
     fn boundary(&mut self, kind: u16, index: usize) {
         let sequence = self.first_sequence.wrapping_add(index as u32);
-        self.builder
-            .message(kind, libc::NLM_F_REQUEST, sequence, |body| {
-                wire::header(body, 0, wire::NFNL_SUBSYS_NFTABLES);
-            });
+        wire::boundary(&mut self.builder, kind, sequence);
     }
 
     fn finish(mut self) -> Transaction {
@@ -266,14 +263,20 @@ fn flags(kind: u16) -> i32 {
 fn add_chain(body: &mut Builder, chain: &Chain) {
     body.string(wire::NFTA_CHAIN_NAME, &chain.name);
     if let Some(base) = &chain.hook {
-        body.nest(wire::NFTA_CHAIN_HOOK, |hook| {
-            hook.be32(wire::NFTA_HOOK_HOOKNUM, hook_number(base.hook));
-            hook.be32(wire::NFTA_HOOK_PRIORITY, base.priority.cast_unsigned());
-        });
-        body.be32(wire::NFTA_CHAIN_POLICY, wire::NF_ACCEPT.cast_unsigned());
-        body.string(wire::NFTA_CHAIN_TYPE, kind_name(base.kind));
+        called_at(body, base.hook, base.priority, kind_name(base.kind));
     }
     comment_of(body, wire::NFTA_CHAIN_USERDATA, chain.comment);
+}
+
+/// Writes what makes a chain a base chain: where the kernel calls it, as what type, and that it
+/// accepts.
+pub(crate) fn called_at(body: &mut Builder, hook: Hook, priority: i32, kind: &str) {
+    body.nest(wire::NFTA_CHAIN_HOOK, |nest| {
+        nest.be32(wire::NFTA_HOOK_HOOKNUM, hook_number(hook));
+        nest.be32(wire::NFTA_HOOK_PRIORITY, priority.cast_unsigned());
+    });
+    body.be32(wire::NFTA_CHAIN_POLICY, wire::NF_ACCEPT.cast_unsigned());
+    body.string(wire::NFTA_CHAIN_TYPE, kind);
 }
 
 /// Writes the comment of a table, chain, rule or counter. An empty one is none.

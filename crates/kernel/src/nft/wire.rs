@@ -14,6 +14,13 @@ pub(crate) fn header(builder: &mut Builder, family: u8, resource: u16) {
     builder.raw(&[family, NFNETLINK_V0, high, low]);
 }
 
+/// Writes the begin or the end of a batch of messages for nf_tables.
+pub(crate) fn boundary(builder: &mut Builder, kind: u16, sequence: u32) {
+    builder.message(kind, libc::NLM_F_REQUEST, sequence, |body| {
+        header(body, 0, NFNL_SUBSYS_NFTABLES);
+    });
+}
+
 /// linux/netfilter/nfnetlink.h
 pub(crate) const NFNETLINK_V0: u8 = 0;
 /// linux/netfilter/nfnetlink.h

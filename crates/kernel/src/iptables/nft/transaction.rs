@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::ruleset::{Batch, Op, Table, TableId};
 use super::rule;
 use crate::netlink::Builder;
-use crate::nft::encode::hook_number;
+use crate::nft::encode::called_at;
 use crate::nft::ruleset::Hook;
 use crate::nft::wire;
 
@@ -99,10 +99,7 @@ impl Transaction {
     /// Writes the begin or the end of the batch, `index` messages after the begin.
     fn boundary(&mut self, kind: u16, index: usize) {
         let sequence = self.first_sequence.wrapping_add(index as u32);
-        self.builder
-            .message(kind, libc::NLM_F_REQUEST, sequence, |body| {
-                wire::header(body, 0, wire::NFNL_SUBSYS_NFTABLES);
-            });
+        wire::boundary(&mut self.builder, kind, sequence);
     }
 
     fn finish(mut self) -> Transaction {
@@ -173,12 +170,7 @@ impl Writer<'_> {
         let (hook, priority, kind) = base(self.table.table, name);
         self.message(wire::NFT_MSG_NEWCHAIN, libc::NLM_F_CREATE, |body| {
             body.string(wire::NFTA_CHAIN_NAME, name);
-            body.nest(wire::NFTA_CHAIN_HOOK, |nest| {
-                nest.be32(wire::NFTA_HOOK_HOOKNUM, hook_number(hook));
-                nest.be32(wire::NFTA_HOOK_PRIORITY, priority.cast_unsigned());
-            });
-            body.be32(wire::NFTA_CHAIN_POLICY, wire::NF_ACCEPT.cast_unsigned());
-            body.string(wire::NFTA_CHAIN_TYPE, kind);
+            called_at(body, hook, priority, kind);
         });
     }
 
