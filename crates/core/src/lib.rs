@@ -16,6 +16,7 @@ pub mod parameters;
 pub mod report;
 pub mod route;
 pub mod schedule;
+pub mod scheduling;
 pub mod settings;
 pub mod start;
 pub mod unrest;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::address::Family;
 use crate::model::NodeView;
+use crate::scheduling::Scheduling;
 
 /// Settings of a proxy. Most may change while it runs: see [`Model::set_settings`].
 ///
@@ -30,6 +31,17 @@ pub struct Settings {
     pub traffic_counters: bool,
     /// Whether `externalIPs` of Services are served (the feature gate `AllowServiceExternalIPs`).
     pub external_ips: bool,
+    /// What ipvs mode alone asks for.
+    pub ipvs: IpvsSettings,
+}
+
+/// The settings of ipvs mode that shape what it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IpvsSettings {
+    /// Who chooses where a Service does not say (`--ipvs-scheduler`).
+    pub scheduling: Scheduling,
+    /// Virtual servers with addresses in these networks are others' (`--ipvs-exclude-cidrs`).
+    pub exclude_cidrs: Vec<IpNet>,
 }
 
 impl Default for Settings {
@@ -43,6 +55,7 @@ impl Default for Settings {
             node_ip: None,
             traffic_counters: true,
             external_ips: true,
+            ipvs: IpvsSettings::default(),
         }
     }
 }

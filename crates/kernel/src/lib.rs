@@ -9,6 +9,7 @@ pub mod error;
 pub mod fault;
 pub mod features;
 pub mod iptables;
+pub mod ipvs;
 pub mod link;
 pub mod memory;
 pub mod netlink;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::address::{Family, Protocol};
 use crate::api::ObjectName;
+use crate::scheduling::Scheduling;
 pub(super) use reader::read;
 
 /// Names a port of a Service. Prints as `namespace/name:port`, without `:port` if the port has
@@ -58,6 +59,8 @@ pub struct ServicePort {
     pub internal_local: bool,
     /// `ClientIP` affinity: seconds a client is remembered.
     pub affinity_seconds: Option<u32>,
+    /// The annotation `fairlead.dev/scheduler`: how an endpoint is chosen, in ipvs mode.
+    pub scheduling: Option<Scheduling>,
     /// Where a load balancer asks whether this node has endpoints.
     pub health_check_node_port: Option<u16>,
 }

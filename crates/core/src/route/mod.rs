@@ -16,6 +16,7 @@ pub use verdict::{DropReason, Origin, Pool, RejectReason, Route, Verdict, Verdic
 use crate::model::{
     Destination, DestinationKind, Endpoint, ServicePort, ServicePortName, destinations,
 };
+use crate::scheduling::Scheduling;
 use pools::Pools;
 
 /// What a decision depends on besides the Service and its endpoints.
@@ -38,6 +39,8 @@ pub struct Routes {
     pub name: ServicePortName,
     /// How long a client is remembered, with `ClientIP` affinity, in seconds.
     pub affinity_seconds: Option<u32>,
+    /// How one is chosen, if the Service says and the mode has a choice.
+    pub scheduling: Option<Scheduling>,
     /// The endpoints of [`Pool::Cluster`], sorted.
     pub cluster: Vec<Target>,
     /// The endpoints of [`Pool::Local`], sorted.
@@ -83,6 +86,7 @@ pub fn route(port: &ServicePort, endpoints: &[Endpoint<'_>], context: &Context<'
     Routes {
         name: port.name.clone(),
         affinity_seconds: port.affinity_seconds,
+        scheduling: port.scheduling,
         endpoints: endpoints.len(),
         health_check_node_port: port.health_check_node_port,
         routes: destinations(port).into_iter().map(route_to).collect(),

@@ -18,6 +18,25 @@ pub struct Route {
     pub sources: Option<Vec<IpNet>>,
 }
 
+impl Route {
+    /// The endpoints of a balancer that serves all origins alike: those that traffic from outside
+    /// this node may go to, which is what the Service promises it; where none of it may, those
+    /// that the rest may go to. `None`: nobody may go anywhere.
+    pub fn one_pool(&self) -> Option<Pool> {
+        let Verdicts {
+            local_pod,
+            node,
+            elsewhere,
+        } = self.verdicts;
+        let pools = [elsewhere, node, local_pod].into_iter();
+        let mut pools = pools.filter_map(|verdict| match verdict {
+            Verdict::Forward { pool, .. } => Some(pool),
+            Verdict::Reject(_) | Verdict::Drop(_) => None,
+        });
+        pools.next()
+    }
+}
+
 /// Where traffic comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {

@@ -104,6 +104,7 @@ fn settings(completed: &Completed<'_>, gates: &Gates, findings: &mut Findings<'_
         // The rules of iptables mode are kube-proxy's, and those do not count.
         traffic_counters: mode == Mode::Nftables && completed.given.flags.other.traffic_counters,
         external_ips: gates.external_ips(),
+        ipvs: fairlead_core::settings::IpvsSettings::default(),
     }
 }
 

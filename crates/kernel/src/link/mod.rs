@@ -3,12 +3,14 @@
 //! A proxy asks for this host's [`Addresses`] and watches them change; test rigs also build
 //! networks with [`Rtnetlink`].
 
+mod device;
 mod monitor;
 mod rtnetlink;
 mod setup;
 
 use std::net::IpAddr;
 
+pub use device::{AddressDevice, DeviceOp, DeviceRefusal};
 pub use monitor::AddressMonitor;
 pub use rtnetlink::Rtnetlink;
 pub use setup::Route;

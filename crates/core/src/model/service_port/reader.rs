@@ -126,6 +126,7 @@ impl Reader<'_> {
             external_local,
             internal_local: service.internal_policy == TrafficPolicy::Local,
             affinity_seconds: self.affinity_seconds(),
+            scheduling: None,
             health_check_node_port: if external_local {
                 self.health_check_node_port()
             } else {

@@ -1,0 +1,7 @@
+//! IPVS, the kernel's load balancer, over generic netlink (linux/ip_vs.h; the source is
+//! net/netfilter/ipvs/ip_vs_ctl.c).
+//!
+//! A virtual server is what clients address; its real servers are who answers.
+
+pub mod handle;
+pub mod server;
