@@ -32,11 +32,39 @@ const SLOT_GONE: &str = "its slot went just now";
 pub struct DispatchChain {
     /// What is done first.
     pub entry: Entry,
-    /// Among which slots the endpoint is chosen. None: there is nothing to choose from, which
-    /// only [`Entry::Outside`] can mean.
-    pub range: Range,
+    /// How the endpoint is found then.
+    pub choice: Choice,
+}
+
+/// How an endpoint is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Choice {
+    /// There is none, which only [`Entry::Outside`] can mean.
+    Nothing,
+    /// By chance among these slots.
+    Slots(Range),
+    /// As a client met it before, else by chance.
+    Sticky(Range, Sticky),
+    /// By IPVS, to which the packet is left.
+    VirtualServer,
+}
+
+impl Choice {
+    /// The slots among which it is found.
+    pub fn range(self) -> Option<Range> {
+        match self {
+            Choice::Slots(range) | Choice::Sticky(range, _) => Some(range),
+            Choice::Nothing | Choice::VirtualServer => None,
+        }
+    }
+
     /// How clients are remembered, if they are.
-    pub sticky: Option<Sticky>,
+    pub fn sticky(self) -> Option<Sticky> {
+        match self {
+            Choice::Sticky(_, sticky) => Some(sticky),
+            _ => None,
+        }
+    }
 }
 
 /// What a dispatch chain does before it chooses.
@@ -70,7 +98,7 @@ impl DispatchChain {
 
     /// The chain it goes on to, if it does not choose by itself.
     pub fn next(self) -> Option<DispatchChain> {
-        let chooses = self.entry == Entry::Direct || self.range.count == 0;
+        let chooses = self.entry == Entry::Direct || self.choice == Choice::Nothing;
         (!chooses).then_some(DispatchChain {
             entry: Entry::Direct,
             ..self
@@ -79,9 +107,11 @@ impl DispatchChain {
 
     /// The chain's rules.
     pub fn rules(self, frame: &Frame) -> Vec<Rule> {
-        match (self.entry, self.sticky) {
-            (Entry::Direct, None) => balance(self.range),
-            (Entry::Direct, Some(sticky)) => remember(self.range, sticky),
+        match (self.entry, self.choice) {
+            (Entry::Direct, Choice::Slots(range)) => balance(range),
+            (Entry::Direct, Choice::Sticky(range, sticky)) => remember(range, sticky),
+            // The chains end, and with them what there is to decide.
+            (Entry::Direct, Choice::Nothing | Choice::VirtualServer) => Vec::new(),
             (Entry::External, _) => external(self, frame),
             (Entry::Outside, _) => outside(self, frame),
         }
@@ -95,22 +125,31 @@ impl fmt::Display for DispatchChain {
             Entry::External => "external-",
             Entry::Outside => "outside-",
         })?;
-        f.write_str(match self.sticky {
-            None => "lb",
-            Some(Sticky {
-                nodeport: false, ..
-            }) => "sticky",
-            Some(Sticky { nodeport: true, .. }) => "sticky-nodeport",
+        match self.choice {
+            Choice::Nothing => f.write_str("lb-0"),
+            Choice::Slots(range) => write!(f, "lb-{range}"),
+            Choice::Sticky(range, sticky) => write!(f, "{sticky}-{range}-{}s", sticky.seconds),
+            Choice::VirtualServer => f.write_str("virtual-server"),
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.from {
+            0 => write!(f, "{}", self.count),
+            from => write!(f, "{}-from-{from}", self.count),
+        }
+    }
+}
+
+impl fmt::Display for Sticky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.nodeport {
+            false => "sticky",
+            true => "sticky-nodeport",
         })?;
-        if self.sticky.is_some_and(|sticky| sticky.outside) {
-            f.write_str("-local")?;
-        }
-        write!(f, "-{}", self.range.count)?;
-        if self.range.from > 0 {
-            write!(f, "-from-{}", self.range.from)?;
-        }
-        self.sticky
-            .map_or(Ok(()), |sticky| write!(f, "-{}s", sticky.seconds))
+        f.write_str(if self.outside { "-local" } else { "" })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Elements that come and go, collected until all are known.
 //!
-//! Elements of most sets belong to one service port. Two sets are shared: a cluster IP is there
-//! for every port of its Service, a local endpoint for every Service it serves. They stay until
-//! the last that wants them is gone.
+//! Elements of most sets belong to one service port. Some sets are shared: a service address is
+//! there for every port of its Service, a local endpoint for every Service it serves. They stay
+//! until the last that wants them is gone.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use fairlead_kernel::nft::ruleset::{Bytes, Element, Op, SetName};
 
 use super::observe::Elements;
 use super::rows::rows;
-use super::schema::{CLUSTER_IPS, HAIRPIN};
+use super::schema::{CLUSTER_IPS, DEVICE_IPS, HAIRPIN};
 use super::state::{Group, PortState};
 
 /// How many want a shared element.
@@ -147,7 +147,7 @@ fn each(group: &[PortState], mut take: impl FnMut(Family, SetName, Element)) {
 }
 
 fn is_shared(set: SetName) -> bool {
-    set == CLUSTER_IPS || set == HAIRPIN
+    [CLUSTER_IPS, DEVICE_IPS, HAIRPIN].contains(&set)
 }
 
 /// A comment counts: a listing should not name a port by the name it had before.

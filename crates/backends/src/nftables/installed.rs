@@ -211,7 +211,9 @@ impl Installed {
             comment: TABLE_COMMENT,
         }];
         ops.extend(counting::counters());
-        ops.extend(schema::sets().into_iter().map(Op::AddSet));
+        let role = self.frames.get(&family).map(|frame| frame.role);
+        let sets = role.map(schema::sets).unwrap_or_default();
+        ops.extend(sets.into_iter().map(Op::AddSet));
         ops.extend(self.changed_chains(family, draft));
         draft.elements.reconcile(family, found.elements);
         ops.extend(draft.elements.take_ops(family));

@@ -15,7 +15,7 @@ use super::frame::Frame;
 use super::installed::Installed;
 use super::observe::{Finding, understand};
 use super::plan::Transactions;
-use super::schema::table;
+use super::schema::{Role, table};
 use super::state::PortState;
 use crate::engine::{Changes, Cost, Kernel, Mode, Prior, SyncError};
 
@@ -59,16 +59,7 @@ impl Mode for Nftables {
     type Error = CommitError;
 
     fn frame(&self, family: Family, model: &Model, host: &[IpAddr]) -> Frame {
-        let (settings, node) = (model.settings(), model.node());
-        Frame {
-            family,
-            mark: settings.masquerade_mark,
-            masquerade_all: settings.masquerade_all,
-            detector: settings.detector(family, node),
-            node_ports: settings.node_port_addresses.scope(family, node, host),
-            service_cidrs: model.service_cidrs(family),
-            count_traffic: settings.traffic_counters,
-        }
+        Frame::of(family, model, host, Role::Proxy)
     }
 
     fn render(
@@ -144,7 +135,7 @@ impl<N: Nft> Kernel<Nftables> for N {
     fn observe(&mut self, families: &[Family]) -> Result<Findings, CallError> {
         let look = |family: &Family| {
             let observed = Nft::observe(self, table(*family))?;
-            Ok((*family, understand(*family, observed)))
+            Ok((*family, understand(*family, Role::Proxy, observed)))
         };
         let tables: Result<_, CallError> = families.iter().map(look).collect();
         tables.map(Findings::new)

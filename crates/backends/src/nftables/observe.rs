@@ -10,7 +10,7 @@ use fairlead_kernel::nft::ruleset::{Bytes, DataType, Element, Set, SetName};
 use fairlead_kernel::nft::schema::kernel_len;
 
 use super::frame::base_hooks;
-use super::schema::{TABLE_COMMENT, sets, table};
+use super::schema::{Role, TABLE_COMMENT, sets, table};
 use super::slots::slots;
 
 /// A table as it was found.
@@ -47,22 +47,25 @@ impl Elements {
 pub enum Finding {
     /// There is none.
     Nothing,
-    /// It was made by another version, or someone changed what cannot be mended in place: it is
+    /// It was made by another version or for another mode, or someone changed what cannot be mended in place: it is
     /// replaced as a whole.
     Unusable,
     /// It can be brought up to date.
     Usable(Box<Found>),
 }
 
-/// Understands an observed table.
-pub fn understand(family: Family, observed: Option<ObservedTable>) -> Finding {
+/// Understands an observed table that should do this.
+pub fn understand(family: Family, role: Role, observed: Option<ObservedTable>) -> Finding {
     let Some(observed) = observed else {
         return Finding::Nothing;
     };
-    let ours = sets();
+    let ours = sets(role);
     if observed.comment.as_deref() != Some(TABLE_COMMENT)
         || !observed.sets.iter().all(|set| fits(family, &ours, set))
-        || !observed.chains.iter().all(is_where_it_belongs)
+        || !observed
+            .chains
+            .iter()
+            .all(|chain| is_where_it_belongs(role, chain))
     {
         return Finding::Unusable;
     }
@@ -85,8 +88,8 @@ pub fn understand(family: Family, observed: Option<ObservedTable>) -> Finding {
 }
 
 /// Base chains are ours and nobody else's.
-fn is_where_it_belongs(chain: &ObservedChain) -> bool {
-    let ours = base_hooks()
+fn is_where_it_belongs(role: Role, chain: &ObservedChain) -> bool {
+    let ours = base_hooks(role)
         .into_iter()
         .find(|(name, _)| **name == *chain.name)
         .map(|(_, hook)| hook);

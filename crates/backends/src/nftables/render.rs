@@ -1,10 +1,11 @@
 //! Routes said in the table's words. Nothing is decided here.
 
+use fairlead_core::address::Family;
 use fairlead_core::model::{Destination, DestinationKind};
 use fairlead_core::route::{Pool, Route, Routes, Target, Verdict};
 use ipnet::IpNet;
 
-use super::chains::{DispatchChain, Entry, Range, Sticky};
+use super::chains::{Choice, DispatchChain, Entry, Range, Sticky};
 use super::layout::Layout;
 use super::state::{DestinationState, PortState, Refused};
 
@@ -12,12 +13,16 @@ use super::state::{DestinationState, PortState, Refused};
 /// they did; `count_traffic`, whether its connections and their packets are counted.
 pub fn render(
     routes: &Routes,
-    family: fairlead_core::address::Family,
+    family: Family,
     before: &[Target],
     count_traffic: bool,
 ) -> PortState {
     let layout = Layout::arrange(&routes.cluster, &routes.local, before);
-    let destination = |route| render_destination(route, routes.affinity_seconds, &layout);
+    let balancer = Balancer::Slots {
+        layout: &layout,
+        affinity_seconds: routes.affinity_seconds,
+    };
+    let destination = |route| render_destination(route, balancer);
     PortState {
         name: routes.name.clone(),
         family,
@@ -28,22 +33,41 @@ pub fn render(
     }
 }
 
-fn render_destination(
-    route: &Route,
-    affinity_seconds: Option<u32>,
-    layout: &Layout,
-) -> DestinationState {
-    let dispatch = Dispatch {
-        route,
-        affinity_seconds,
-        layout,
+/// Renders what ipvs mode leaves to the table: all but the choice of an endpoint.
+pub fn render_for_ipvs(routes: &Routes, family: Family) -> PortState {
+    let destination = |route| render_destination(route, Balancer::VirtualServers);
+    PortState {
+        name: routes.name.clone(),
+        family,
+        destinations: routes.routes.iter().map(destination).collect(),
+        hairpin: routes.hairpin.clone(),
+        layout: Layout::default(),
+        count_traffic: false,
+    }
+}
+
+/// Who chooses an endpoint.
+#[derive(Debug, Clone, Copy)]
+enum Balancer<'a> {
+    /// The table.
+    Slots {
+        layout: &'a Layout,
+        affinity_seconds: Option<u32>,
+    },
+    /// IPVS.
+    VirtualServers,
+}
+
+fn render_destination(route: &Route, balancer: Balancer<'_>) -> DestinationState {
+    let dispatch = Dispatch { route, balancer };
+    let ip = match route.destination {
+        Destination::Address(ip, ..) => Some(ip),
+        Destination::NodePort(..) => None,
     };
     DestinationState {
         destination: route.destination,
-        cluster_ip: match (route.kind, route.destination) {
-            (DestinationKind::ClusterIp, Destination::Address(ip, ..)) => Some(ip),
-            _ => None,
-        },
+        cluster_ip: ip.filter(|_| route.kind == DestinationKind::ClusterIp),
+        device_ip: ip.filter(|_| matches!(balancer, Balancer::VirtualServers)),
         service: dispatch.service(),
         outside: dispatch.outside(),
         refused: dispatch.refused(),
@@ -54,8 +78,7 @@ fn render_destination(
 /// One route on its way to chains.
 struct Dispatch<'a> {
     route: &'a Route,
-    affinity_seconds: Option<u32>,
-    layout: &'a Layout,
+    balancer: Balancer<'a>,
 }
 
 impl Dispatch<'_> {
@@ -71,7 +94,7 @@ impl Dispatch<'_> {
         } else {
             Entry::Direct
         };
-        Some(self.chain(entry, self.range(pool), false))
+        Some(self.chain(entry, pool, false))
     }
 
     /// The chain for what comes from elsewhere, where that is treated differently.
@@ -81,17 +104,11 @@ impl Dispatch<'_> {
         };
         match self.route.verdicts.elsewhere {
             Verdict::Forward { pool, .. } if pool == of_node => None,
-            Verdict::Forward { pool, .. } => {
-                Some(self.chain(Entry::Outside, self.range(pool), true))
-            }
-            Verdict::Drop(_) | Verdict::Reject(_) => {
-                let nothing = Range { count: 0, from: 0 };
-                Some(DispatchChain {
-                    entry: Entry::Outside,
-                    range: nothing,
-                    sticky: None,
-                })
-            }
+            Verdict::Forward { pool, .. } => Some(self.chain(Entry::Outside, pool, true)),
+            Verdict::Drop(_) | Verdict::Reject(_) => Some(DispatchChain {
+                entry: Entry::Outside,
+                choice: Choice::Nothing,
+            }),
         }
     }
 
@@ -104,31 +121,38 @@ impl Dispatch<'_> {
         }
     }
 
-    fn chain(&self, entry: Entry, range: Range, outside: bool) -> DispatchChain {
-        let nodeport = matches!(self.route.destination, Destination::NodePort(..));
-        let sticky = self.affinity_seconds.map(|seconds| Sticky {
-            seconds,
-            nodeport,
-            outside,
-        });
-        DispatchChain {
-            entry,
-            range,
-            sticky,
-        }
+    fn chain(&self, entry: Entry, pool: Pool, outside: bool) -> DispatchChain {
+        let choice = match self.balancer {
+            Balancer::VirtualServers => Choice::VirtualServer,
+            Balancer::Slots {
+                layout,
+                affinity_seconds,
+            } => {
+                let range = range(layout, pool);
+                let sticky = |seconds| Sticky {
+                    seconds,
+                    nodeport: matches!(self.route.destination, Destination::NodePort(..)),
+                    outside,
+                };
+                affinity_seconds.map_or(Choice::Slots(range), |seconds| {
+                    Choice::Sticky(range, sticky(seconds))
+                })
+            }
+        };
+        DispatchChain { entry, choice }
     }
+}
 
-    fn range(&self, pool: Pool) -> Range {
-        match pool {
-            Pool::Cluster => self.layout.cluster(),
-            Pool::Local => self.layout.local(),
-        }
+fn range(layout: &Layout, pool: Pool) -> Range {
+    match pool {
+        Pool::Cluster => layout.cluster(),
+        Pool::Local => layout.local(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use fairlead_core::address::{Family, Protocol};
+    use fairlead_core::address::Protocol;
     use fairlead_core::route::{RejectReason, Verdicts};
 
     use super::*;
@@ -150,7 +174,7 @@ mod tests {
                 verdicts: Verdicts::same(Verdict::Reject(RejectReason::NoEndpoint)),
                 sources: Some(nets(given)),
             };
-            let state = render_destination(&route, None, &Layout::arrange(&[], &[], &[]));
+            let state = render_destination(&route, Balancer::VirtualServers);
             let expected: Vec<IpNet> = nets(expected);
             assert_eq!(state.sources, Some(expected), "{given:?}");
         }

@@ -10,18 +10,18 @@ use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
 use fairlead_kernel::nft::ruleset::{self, Bytes, Data, Element, SetName, Value, Verdict};
 
-use super::chains::{DispatchChain, Sticky};
+use super::chains::{Choice, Range, Sticky};
 use super::counting::Direction;
 use super::frame::{DROP, REJECT};
 use super::schema::{
-    BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, Maps, RESTRICTED, SOURCE_RANGES,
+    BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, DEVICE_IPS, HAIRPIN, Maps, RESTRICTED, SOURCE_RANGES,
 };
 use super::state::{DestinationState, PortState, Refused};
 
 /// Hands every element of a service port to `take`.
 pub(super) fn rows(port: &PortState, take: &mut impl FnMut(SetName, Element)) {
     let comment = ruleset::comment(&port.name.to_string());
-    let pins = if port.chains().any(|chain| chain.sticky.is_some()) {
+    let pins = if port.chains().any(|chain| chain.choice.sticky().is_some()) {
         port.layout.pins()
     } else {
         Vec::new()
@@ -53,10 +53,13 @@ struct DestinationRows<'a, F> {
 }
 
 impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
-    /// Cluster IPs, and who may use a load balancer's address.
+    /// Cluster IPs, and all addresses in ipvs mode; and who may use a load balancer's address.
     fn membership(&mut self) {
         if let Some(ip) = self.state.cluster_ip {
             self.give(CLUSTER_IPS, Element::new(Bytes::new().address(ip)));
+        }
+        if let Some(ip) = self.state.device_ip {
+            self.give(DEVICE_IPS, Element::new(Bytes::new().address(ip)));
         }
         let Some(sources) = &self.state.sources else {
             return;
@@ -94,16 +97,11 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
     /// The endpoints, by slot or by pin.
     fn endpoints(&mut self) {
         let chains = [self.state.service, self.state.outside];
-        let chains = || {
-            chains
-                .into_iter()
-                .flatten()
-                .filter(|chain| chain.range.count > 0)
-        };
-        if chains().next().is_none() {
+        let chains = || chains.into_iter().flatten();
+        if chains().all(|chain| chain.choice.range().is_none()) {
             return;
         }
-        let is_sticky = chains().any(|chain| chain.sticky.is_some());
+        let is_sticky = chains().any(|chain| chain.choice.sticky().is_some());
         for (slot, target) in self.port.layout.targets().iter().enumerate() {
             let key = self.key().number(slot as u32);
             if is_sticky {
@@ -114,18 +112,19 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
             }
         }
         for chain in chains() {
-            self.living(chain);
+            if let Choice::Sticky(range, sticky) = chain.choice {
+                self.living(range, sticky);
+            }
         }
     }
 
     /// The endpoints that clients who met them before may go on meeting.
-    fn living(&mut self, chain: DispatchChain) {
-        let map = match chain.sticky {
-            None => return,
-            Some(Sticky { outside: false, .. }) => self.maps().sticky,
-            Some(Sticky { outside: true, .. }) => self.maps().sticky_outside,
+    fn living(&mut self, range: Range, sticky: Sticky) {
+        let map = match sticky.outside {
+            false => self.maps().sticky,
+            true => self.maps().sticky_outside,
         };
-        for (slot, target) in self.port.layout.within(chain.range) {
+        for (slot, target) in self.port.layout.within(range) {
             let key = append(
                 Bytes::new().address(self.pins[slot]),
                 self.state.destination,

@@ -33,6 +33,10 @@ pub fn table(family: Family) -> TableId {
 
 /// All cluster IPs.
 pub(super) const CLUSTER_IPS: SetName = "cluster-ips";
+/// All service addresses, in ipvs mode: its device holds them, but for the host's own.
+pub(super) const DEVICE_IPS: SetName = "service-ips";
+/// The host's own addresses, in ipvs mode.
+pub(super) const HOST_IPS: SetName = "host-ips";
 /// The networks cluster IPs come from.
 pub(super) const SERVICE_CIDRS: SetName = "service-cidrs";
 /// The node's addresses where node ports answer.
@@ -150,9 +154,37 @@ pub(super) mod key {
     }
 }
 
+/// What a table does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything: nftables mode.
+    Proxy,
+    /// What IPVS cannot do: ipvs mode.
+    Companion,
+}
+
 /// Every set and map of a table.
-pub(super) fn sets() -> Vec<Set> {
-    let mut sets = vec![
+pub(super) fn sets(role: Role) -> Vec<Set> {
+    let mut sets = addresses();
+    for (names, keys) in [(&BY_ADDRESS, &ADDRESS_KEYS), (&BY_NODEPORT, &NODEPORT_KEYS)] {
+        sets.extend(dispatched(names, keys));
+        if role == Role::Proxy {
+            sets.extend(slotted(names, keys));
+        }
+    }
+    match role {
+        Role::Proxy => {
+            sets.push(affinity());
+            sets.extend(counting::sets());
+        }
+        Role::Companion => sets.extend(held()),
+    }
+    sets
+}
+
+/// The sets of a table of whatever role.
+fn addresses() -> Vec<Set> {
+    vec![
         set(CLUSTER_IPS, &[Address], "cluster IPs in use"),
         Set {
             interval: true,
@@ -185,21 +217,29 @@ pub(super) fn sets() -> Vec<Set> {
                 "who may use a load balancer address",
             )
         },
-        Set {
-            dynamic: true,
-            size: Some(AFFINITY_SIZE),
-            ..fields(
-                AFFINITY,
-                &[Address, Address, Protocol, Port],
-                &[Address],
-                "client and service, and the pin it met",
-            )
-        },
-    ];
-    sets.extend(maps(&BY_ADDRESS, &ADDRESS_KEYS));
-    sets.extend(maps(&BY_NODEPORT, &NODEPORT_KEYS));
-    sets.extend(counting::sets());
-    sets
+    ]
+}
+
+/// The set of a table that remembers clients.
+fn affinity() -> Set {
+    Set {
+        dynamic: true,
+        size: Some(AFFINITY_SIZE),
+        ..fields(
+            AFFINITY,
+            &[Address, Address, Protocol, Port],
+            &[Address],
+            "client and service, and the pin it met",
+        )
+    }
+}
+
+/// The sets that tell service addresses from the host's own, where both are this host's.
+fn held() -> [Set; 2] {
+    [
+        set(DEVICE_IPS, &[Address], "service addresses in use"),
+        set(HOST_IPS, &[Address], "the host's own addresses"),
+    ]
 }
 
 /// The key types of a kind of destination: alone, with a slot behind, with a pin before.
@@ -224,14 +264,9 @@ const NODEPORT_KEYS: Keys = Keys {
     slot_expressions: || key::slot(key::nodeport(), SLOTS, 0),
 };
 
-fn maps(names: &Maps, keys: &Keys) -> Vec<Set> {
-    const TARGET: &[Type] = &[Address, Port];
-    let slots = |name, data, from: Concat, comment| Set {
-        typeof_key: Some((keys.slot_expressions)()),
-        typeof_data: Some(from),
-        ..fields(name, keys.slot, data, comment)
-    };
-    vec![
+/// The maps by which connections are dispatched.
+fn dispatched(names: &Maps, keys: &Keys) -> [Set; 3] {
+    [
         verdicts(
             names.services,
             keys.destination,
@@ -246,6 +281,18 @@ fn maps(names: &Maps, keys: &Keys) -> Vec<Set> {
             counted: true,
             ..verdicts(names.no_endpoint, keys.destination, "what nothing answers")
         },
+    ]
+}
+
+/// The maps by which an endpoint is chosen.
+fn slotted(names: &Maps, keys: &Keys) -> [Set; 4] {
+    const TARGET: &[Type] = &[Address, Port];
+    let slots = |name, data, from: Concat, comment| Set {
+        typeof_key: Some((keys.slot_expressions)()),
+        typeof_data: Some(from),
+        ..fields(name, keys.slot, data, comment)
+    };
+    [
         slots(
             names.endpoints,
             TARGET,

@@ -38,6 +38,8 @@ pub struct DestinationState {
     pub destination: Destination,
     /// The cluster IP, if the destination is one.
     pub cluster_ip: Option<IpAddr>,
+    /// The address, if ipvs mode's device holds it.
+    pub device_ip: Option<IpAddr>,
     /// The chain that connections go on to.
     pub service: Option<DispatchChain>,
     /// The chain that connections from outside go on to before.

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use fairlead_backends::engine;
-use fairlead_backends::nftables::{Finding, Findings, Found, Nftables, table, understand};
+use fairlead_backends::nftables::{Finding, Findings, Found, Nftables, Role, table, understand};
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, DestinationKind};
@@ -303,7 +303,7 @@ fn observe(lab: &Lab) -> anyhow::Result<Found> {
     let observed = lab
         .node()
         .run(|| NftSocket::open()?.observe(table(Family::V4)))??;
-    match understand(Family::V4, observed) {
+    match understand(Family::V4, Role::Proxy, observed) {
         Finding::Usable(found) => Ok(*found),
         Finding::Nothing | Finding::Unusable => bail!("the proxy's table is not there"),
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use anstream::adapter::strip_str;
 
-use fairlead_backends::nftables::{Finding, Found, understand};
+use fairlead_backends::nftables::{Finding, Found, Role, understand};
 use fairlead_core::address::Family;
 use fairlead_kernel::nft::fake::FakeNft;
 use fairlead_kernel::nft::handle::Nft;
@@ -29,7 +29,7 @@ fn paths() -> [String; 2] {
     let mut kernel = FakeNft::new();
     kernel.commit(std::slice::from_ref(&plan)).unwrap();
     let observed = kernel.observe(plan.table).unwrap();
-    let Finding::Usable(found) = understand(Family::V4, observed) else {
+    let Finding::Usable(found) = understand(Family::V4, Role::Proxy, observed) else {
         panic!("the table is not understood");
     };
     [from_pod, from_outside]

@@ -6,14 +6,21 @@
 //!  input, forward, output  0  services without endpoints, cluster IPs that are none; counting
 //!  postrouting           100  masquerading
 //! ```
+//!
+//! In ipvs mode ([`Role::Companion`]) all is decided at -100, whatever IPVS does afterwards:
+//! packets that this node sends are its from -98 on, others when they have come in
+//! (`ip_vs_ops4` of net/netfilter/ipvs/ip_vs_core.c).
 
+mod companion;
 mod rules;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use fairlead_core::address::Family;
+use fairlead_core::model::Model;
 use fairlead_core::settings::{LocalDetector, NodePortScope};
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::{
@@ -21,8 +28,8 @@ use fairlead_kernel::nft::ruleset::{
 };
 
 use super::counting::{self, COUNT_CONNECTIONS, COUNT_TRAFFIC, Reason};
-use super::schema::{NODEPORT_IPS, SERVICE_CIDRS};
-use rules::{cluster_ips_check, nodeports, source_ranges_check};
+use super::schema::{HOST_IPS, NODEPORT_IPS, Role, SERVICE_CIDRS};
+use rules::{cluster_ips_check, source_ranges_check};
 
 /// Where elements of the no-endpoint maps send what is to be rejected.
 pub(super) const REJECT: &str = "reject-connection";
@@ -33,7 +40,7 @@ pub(super) const DROP: &str = "drop-connection";
 const PRE_DNAT: i32 = -110;
 
 /// The chains that the kernel calls, and where.
-pub(super) fn base_hooks() -> Vec<(ChainName, BaseHook)> {
+pub(super) fn base_hooks(role: Role) -> Vec<(ChainName, BaseHook)> {
     use ChainKind::{Filter, Nat};
     use Hook::{Forward, Input, Output, Postrouting, Prerouting};
     let base = |name: &str, kind, hook, priority| {
@@ -46,16 +53,23 @@ pub(super) fn base_hooks() -> Vec<(ChainName, BaseHook)> {
             },
         )
     };
-    vec![
+    let mut hooks = vec![
         base("filter-prerouting-pre-dnat", Filter, Prerouting, PRE_DNAT),
         base("filter-output-pre-dnat", Filter, Output, PRE_DNAT),
-        base("filter-input", Filter, Input, 0),
-        base("filter-forward", Filter, Forward, 0),
-        base("filter-output", Filter, Output, 0),
+    ];
+    if role == Role::Proxy {
+        hooks.extend([
+            base("filter-input", Filter, Input, 0),
+            base("filter-forward", Filter, Forward, 0),
+            base("filter-output", Filter, Output, 0),
+        ]);
+    }
+    hooks.extend([
         base("nat-prerouting", Nat, Prerouting, -100),
         base("nat-output", Nat, Output, -100),
         base("nat-postrouting", Nat, Postrouting, 100),
-    ]
+    ]);
+    hooks
 }
 
 /// Everything about one family's table that does not come from Services.
@@ -63,6 +77,10 @@ pub(super) fn base_hooks() -> Vec<(ChainName, BaseHook)> {
 pub struct Frame {
     /// The family.
     pub family: Family,
+    /// What the table does.
+    pub role: Role,
+    /// The host's own addresses, where service addresses are this host's as well.
+    pub host_ips: BTreeSet<IpAddr>,
     /// The bits of the packet mark that ask for masquerading.
     pub mark: u32,
     /// Whether all traffic to cluster IPs is masqueraded.
@@ -78,6 +96,26 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The frame of a family's table that does this.
+    pub fn of(family: Family, model: &Model, host: &[IpAddr], role: Role) -> Frame {
+        let (settings, node) = (model.settings(), model.node());
+        let host_ips = host.iter().filter(|ip| Family::of(**ip) == family);
+        Frame {
+            family,
+            role,
+            host_ips: match role {
+                Role::Proxy => BTreeSet::new(),
+                Role::Companion => host_ips.copied().collect(),
+            },
+            mark: settings.masquerade_mark,
+            masquerade_all: settings.masquerade_all,
+            detector: settings.detector(family, node),
+            node_ports: settings.node_port_addresses.scope(family, node, host),
+            service_cidrs: model.service_cidrs(family),
+            count_traffic: settings.traffic_counters,
+        }
+    }
+
     /// Whether the two differ in their rules, and not in elements alone.
     pub fn has_rules_of(&self, other: &Frame) -> bool {
         let scope = |frame: &Frame| (frame.node_ports.all, frame.node_ports.localhost);
@@ -86,18 +124,19 @@ impl Frame {
             == (other.mark, flags(other), &other.detector, scope(other))
     }
 
-    /// The elements: where node ports answer, and where cluster IPs come from.
+    /// The elements: where node ports answer, what is the host's own, and where cluster IPs come
+    /// from.
     pub fn elements(&self) -> Vec<(SetName, Element)> {
-        let single = |ip: &IpAddr| (NODEPORT_IPS, Element::new(Bytes::new().address(*ip)));
+        let single = |set| move |ip: &IpAddr| (set, Element::new(Bytes::new().address(*ip)));
         let range = |net: &IpNet| {
             let end = |address| Bytes::new().address(address);
             let range = Element::range(end(net.network()), end(net.broadcast()));
             (SERVICE_CIDRS, range)
         };
-        self.node_ports
-            .addresses
-            .iter()
-            .map(single)
+        let node_ports = self.node_ports.addresses.iter();
+        node_ports
+            .map(single(NODEPORT_IPS))
+            .chain(self.host_ips.iter().map(single(HOST_IPS)))
             .chain(self.service_cidrs.iter().map(range))
             .collect()
     }
@@ -131,7 +170,7 @@ impl Frame {
             regular(
                 "nodeports",
                 "where a connection to a node port goes",
-                nodeports(),
+                self.nodeports(),
             ),
             regular(
                 "masquerading",
@@ -156,6 +195,22 @@ impl Frame {
                     Statement::Drop,
                 ])],
             ),
+        ];
+        chains.extend(match self.role {
+            Role::Proxy => self.checks(),
+            Role::Companion => vec![regular(
+                companion::SERVICE_IPS_CHECK,
+                "refuses ports that service addresses do not have",
+                companion::service_ips_check(),
+            )],
+        });
+        chains.extend(self.base_chains());
+        chains
+    }
+
+    /// The chains that look at packets once they are translated.
+    fn checks(&self) -> Vec<(Chain, Vec<Rule>)> {
+        vec![
             regular(
                 COUNT_CONNECTIONS,
                 "counts a connection by what its client asked for",
@@ -181,9 +236,7 @@ impl Frame {
                 "refuses cluster IPs that are none",
                 cluster_ips_check(),
             ),
-        ];
-        chains.extend(self.base_chains());
-        chains
+        ]
     }
 
     /// The rules of a chain that counts. It has none when nothing leads there.
@@ -202,7 +255,7 @@ impl Frame {
                 self.base_rules(hook),
             )
         };
-        base_hooks().into_iter().map(with_rules).collect()
+        base_hooks(self.role).into_iter().map(with_rules).collect()
     }
 
     fn base_rules(&self, hook: BaseHook) -> Vec<Rule> {

@@ -10,8 +10,8 @@ use fairlead_kernel::nft::ruleset::SetName;
 
 use super::super::counting::{self, Reason};
 use super::super::schema::{
-    BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, NODEPORT_IPS, RESTRICTED, SERVICE_CIDRS,
-    SOURCE_RANGES, key,
+    BY_ADDRESS, BY_NODEPORT, CLUSTER_IPS, HAIRPIN, Maps, NODEPORT_IPS, RESTRICTED, Role,
+    SERVICE_CIDRS, SOURCE_RANGES, key,
 };
 use super::Frame;
 
@@ -38,10 +38,26 @@ impl Frame {
 
     pub(super) fn services(&self) -> Vec<Rule> {
         let mut rules = Vec::from_iter(self.masquerade_cluster_ips());
-        rules.push(Rule::new([lookup(key::address(), BY_ADDRESS.outside)]));
-        rules.push(Rule::new([lookup(key::address(), BY_ADDRESS.services)]));
+        rules.extend(self.masquerade_own());
+        rules.extend(self.dispatch(key::address(), &BY_ADDRESS));
+        rules.extend(self.refuse_service_ips());
         rules.extend(self.at_node_ports(&Statement::Jump("nodeports".into())));
         rules
+    }
+
+    pub(super) fn nodeports(&self) -> Vec<Rule> {
+        self.dispatch(key::nodeport(), &BY_NODEPORT)
+    }
+
+    /// Looks up where a connection goes on; in ipvs mode also whether it is refused, which is told
+    /// later elsewhere.
+    fn dispatch(&self, key: Vec<Expr>, maps: &Maps) -> Vec<Rule> {
+        let mut from = vec![maps.outside, maps.services];
+        if self.role == Role::Companion {
+            from.push(maps.no_endpoint);
+        }
+        let rule = |map| Rule::new([lookup(key.clone(), map)]);
+        from.into_iter().map(rule).collect()
     }
 
     fn masquerade_cluster_ips(&self) -> Option<Rule> {
@@ -119,7 +135,11 @@ impl Frame {
                 Statement::FlipMark(self.mark),
                 Statement::Masquerade,
             ]),
-            Rule::new([Statement::Translated, hairpin, Statement::Masquerade]),
+            match self.role {
+                Role::Proxy => Rule::new([Statement::Translated, hairpin, Statement::Masquerade]),
+                // What IPVS translates is not marked as such.
+                Role::Companion => Rule::new([hairpin, Statement::Masquerade]),
+            },
         ]
     }
 
@@ -129,13 +149,6 @@ impl Frame {
             Family::V6 => IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
         }
     }
-}
-
-pub(super) fn nodeports() -> Vec<Rule> {
-    vec![
-        Rule::new([lookup(key::nodeport(), BY_NODEPORT.outside)]),
-        Rule::new([lookup(key::nodeport(), BY_NODEPORT.services)]),
-    ]
 }
 
 pub(super) fn source_ranges_check() -> Vec<Rule> {
