@@ -1,6 +1,6 @@
 //! The one choice by mode: which engine runs, on which part of the kernel.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tracing::{info, warn};
 
 use fairlead_backends::engine::Engine;
@@ -41,6 +41,7 @@ pub(super) fn open(
             Variant::Nft => open_nft(families),
             Variant::Legacy => open_legacy(families),
         },
+        Mode::Ipvs => bail!("ipvs mode: not wired yet"),
     }
 }
 

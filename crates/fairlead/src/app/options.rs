@@ -87,7 +87,7 @@ impl Options {
             .iter()
             .map(|gate| format!("{}={}", gate.name, gate.enabled));
         let mode = match self.mode {
-            Mode::Nftables => "mode nftables".to_owned(),
+            Mode::Nftables | Mode::Ipvs => format!("mode {}", self.mode),
             Mode::Iptables => format!("mode iptables, variant {}", self.iptables_variant.name()),
         };
         let mut told = vec![

@@ -49,6 +49,7 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
     match options.mode {
         Mode::Nftables => nftables(&model, &host, format),
         Mode::Iptables => iptables(&model, &host, format),
+        Mode::Ipvs => bail!("ipvs mode: not wired yet"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::v1alpha1::KubeProxyConfiguration;
 use crate::cli::flags::{Flag, Standing, all};
 
 /// Fields, or whole sections, that can change at any time.
-const LIVE: [&str; 16] = [
+const LIVE: [&str; 20] = [
     "clusterCIDR",
     "conntrack",
     "detectLocal",
@@ -18,6 +18,10 @@ const LIVE: [&str; 16] = [
     "iptables.masqueradeBit",
     "iptables.minSyncPeriod",
     "iptables.syncPeriod",
+    "ipvs.excludeCIDRs",
+    "ipvs.minSyncPeriod",
+    "ipvs.scheduler",
+    "ipvs.syncPeriod",
     "logging.verbosity",
     "nftables.masqueradeAll",
     "nftables.masqueradeBit",

@@ -77,7 +77,7 @@ fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
             ),
             (true, "iptables-variant", "it is for iptables mode"),
         ],
-        Mode::Iptables => [
+        Mode::Iptables | Mode::Ipvs => [
             (
                 by_flags,
                 "nftables-masquerade-bit",

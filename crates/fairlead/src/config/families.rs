@@ -55,7 +55,7 @@ fn node_ports(
 ) {
     let entries = config.node_port_addresses.as_deref().unwrap_or_default();
     // Words mean addresses of both families, and so does nothing, which is a word's worth.
-    if entries.is_empty() && Mode::of(&config.mode) == Mode::Iptables {
+    if entries.is_empty() && Mode::of(&config.mode) != Mode::Nftables {
         warnings.push(NODE_PORTS_EVERYWHERE.to_owned());
     }
     if entries.is_empty() || entries.iter().any(|entry| parse_net(entry.trim()).is_err()) {

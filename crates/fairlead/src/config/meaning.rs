@@ -84,7 +84,8 @@ fn settings(completed: &Completed<'_>, gates: &Gates, findings: &mut Findings<'_
             config.nftables.masquerade_all,
             config.nftables.masquerade_bit,
         ),
-        Mode::Iptables => (
+        // kube-proxy has one bit and one choice for both.
+        Mode::Iptables | Mode::Ipvs => (
             config.iptables.masquerade_all,
             config.iptables.masquerade_bit,
         ),

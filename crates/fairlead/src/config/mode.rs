@@ -9,11 +9,13 @@ pub(crate) enum Mode {
     Nftables,
     /// kube-proxy's own rules of iptables.
     Iptables,
+    /// The kernel's load balancer, with nf_tables for what it cannot do.
+    Ipvs,
 }
 
 impl Mode {
     /// All that are built. The first is meant where no mode is given.
-    pub(crate) const ALL: [Mode; 2] = [Mode::Nftables, Mode::Iptables];
+    pub(crate) const ALL: [Mode; 3] = [Mode::Nftables, Mode::Iptables, Mode::Ipvs];
 
     /// The mode of this name; the first if there is none, which [`refusal`] tells.
     pub(crate) fn of(word: &str) -> Mode {
@@ -28,6 +30,7 @@ impl Mode {
         match self {
             Mode::Nftables => "nftables",
             Mode::Iptables => "iptables",
+            Mode::Ipvs => "ipvs",
         }
     }
 }
@@ -94,7 +97,7 @@ pub(crate) fn meaning(word: &str) -> Meaning {
         Some(mode) => Meaning::Built(*mode),
         None => match word {
             "" => Meaning::Built(Mode::ALL[0]),
-            "ipvs" | "ebpf" | "userspace" => Meaning::NotYet,
+            "ebpf" | "userspace" => Meaning::NotYet,
             "kernelspace" => Meaning::Windows,
             _ => Meaning::Unknown,
         },
@@ -109,8 +112,9 @@ pub(crate) fn is_built(word: &str) -> bool {
 
 /// Why a mode cannot be run; `None` if it can.
 pub(crate) fn refusal(word: &str) -> Option<String> {
-    let names: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();
-    let write = format!("set it to {}, or leave it empty", names.join(" or "));
+    let [names @ .., last] = Mode::ALL.map(Mode::name);
+    let names = names.join(", ");
+    let write = format!("set it to {names} or {last}, or leave it empty");
     match meaning(word) {
         Meaning::Built(_) => None,
         Meaning::NotYet => Some(format!("mode {word} is not available yet; {write}")),

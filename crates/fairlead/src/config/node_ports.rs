@@ -11,7 +11,8 @@ use super::validate::Findings;
 const FIELD: &str = "nodePortAddresses";
 
 /// Where node ports answer. Nothing at all means `primary` in nftables mode and every address in
-/// iptables mode, as in kube-proxy.
+/// iptables and ipvs mode, as in kube-proxy. On loopback ipvs mode never answers: the kernel has no
+/// way from there to an endpoint (ip_vs_out_route).
 pub(super) fn of(
     config: &KubeProxyConfiguration,
     mode: Mode,
@@ -23,6 +24,10 @@ pub(super) fn of(
     match mode {
         Mode::Nftables if is_nothing => NodePortAddresses::primary(),
         Mode::Nftables => given,
+        Mode::Ipvs => NodePortAddresses {
+            all: given.all || is_nothing,
+            ..given
+        },
         Mode::Iptables => {
             let loopback = config.iptables.localhost_node_ports.unwrap_or(true);
             if given.localhost && !loopback {

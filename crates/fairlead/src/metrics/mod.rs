@@ -70,6 +70,7 @@ pub(crate) struct Metrics {
 enum ModeMetrics {
     Nftables(NftablesMetrics),
     Iptables(IptablesMetrics),
+    Ipvs,
 }
 
 impl Metrics {
@@ -82,6 +83,7 @@ impl Metrics {
             mode: match mode {
                 Mode::Nftables => ModeMetrics::Nftables(NftablesMetrics::new(&make)?),
                 Mode::Iptables => ModeMetrics::Iptables(IptablesMetrics::new(&make)?),
+                Mode::Ipvs => ModeMetrics::Ipvs,
             },
             conntrack: ConntrackMetrics::new(&make)?,
             probes: ProbeMetrics::new(&make)?,
@@ -134,6 +136,7 @@ impl Metrics {
         match &self.mode {
             ModeMetrics::Nftables(metrics) => metrics.failed(!asked_for),
             ModeMetrics::Iptables(metrics) => metrics.failed(full),
+            ModeMetrics::Ipvs => {}
         }
     }
 

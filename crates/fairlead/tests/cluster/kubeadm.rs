@@ -130,12 +130,12 @@ fn each_mode_can_be_asked_for() -> Result<(), Failed> {
 
 fn a_mode_that_is_not_built_is_refused() -> Result<(), Failed> {
     let cluster = cluster()?;
-    let pod = Pod::new(&cluster, "ipvs")?;
+    let pod = Pod::new(&cluster, "ebpf")?;
     let mut proxy = Proxy::run(&cluster.lab, pod.command())?;
     hear(
         &proxy,
-        "/var/lib/kube-proxy/config.conf:52: mode: mode ipvs is not available yet; \
-         set it to nftables or iptables, or leave it empty",
+        "/var/lib/kube-proxy/config.conf:52: mode: mode ebpf is not available yet; \
+         set it to nftables, iptables or ipvs, or leave it empty",
     )?;
     ended(&mut proxy)?;
     assert!(!cluster.is_programmed()?);

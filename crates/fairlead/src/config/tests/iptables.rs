@@ -28,6 +28,7 @@ fn the_mode_is_the_one_that_is_named() {
         ("", Mode::Nftables),
         ("nftables", Mode::Nftables),
         ("iptables", Mode::Iptables),
+        ("ipvs", Mode::Ipvs),
     ] {
         let flag = format!("--proxy-mode={mode}");
         assert_eq!(options(by_flags(&[&flag])).mode, expected);

@@ -20,6 +20,7 @@ pub(crate) fn everything(mode: Mode) -> Exposition {
     match mode {
         Mode::Nftables => node.count_traffic(10),
         Mode::Iptables => node.metrics.packets(counted(Some(1))).unwrap(),
+        Mode::Ipvs => {}
     }
     let metrics = &node.metrics;
     metrics.features(&Gates::default());
