@@ -10,7 +10,7 @@ mod round;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
 
@@ -22,11 +22,8 @@ use fairlead_core::report::Report;
 use fairlead_kernel::error::CallError;
 
 use excluded::Exclusions;
-pub use mode::{Changes, Cost, Kernel, Mode, Plan, Prior};
+pub use mode::{Changes, ChangesOf, Cost, Kernel, Mode, Plan, Prior};
 use round::Round;
-
-/// How long after a plan what was left to do can be done.
-const CHORES_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a sync is tried again without a Service that the kernel refuses.
 const WITHOUT: usize = 8;
@@ -40,7 +37,6 @@ pub struct Engine<M: Mode, K> {
     /// `None`: not known.
     installed: Option<M::Installed>,
     excluded: Exclusions,
-    applied_at: Option<Instant>,
     generation: u64,
 }
 
@@ -82,7 +78,6 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
             families: families.into(),
             installed: None,
             excluded: Exclusions::default(),
-            applied_at: None,
             generation: 0,
         }
     }
@@ -99,6 +94,7 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
 
     /// Some time has gone by: the next sync looks, where that is not too dear.
     pub fn routine(&mut self) {
+        self.mode.forget();
         self.installed = self.installed.take().filter(|it| !M::may_compare(it));
     }
 
@@ -109,8 +105,7 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
 
     /// When a sync would have something to do even if nothing changes.
     pub fn wants_sync_at(&self) -> Option<Instant> {
-        let waits = self.installed.as_ref().is_some_and(M::has_chores);
-        let chores = self.applied_at.filter(|_| waits).map(|at| at + CHORES_WAIT);
+        let chores = self.installed.as_ref().and_then(M::chores_due);
         chores.into_iter().chain(self.excluded.due()).min()
     }
 
@@ -130,6 +125,7 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
         for _ in 0..WITHOUT {
             let looks = self.next_is_full();
             match self.attempt(&services, model, host, now) {
+                Err(Failed { learned: true, .. }) => {}
                 Err(Failed { culprits, .. }) if !culprits.is_empty() => {
                     // Somebody else may have taken away what was to be changed. Then no Service
                     // is to blame, and the next attempt, which looks first, tells.
@@ -155,23 +151,25 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
     ) -> Result<Synced, Failed> {
         let mut round = Round::new(&self.mode, model, host, &self.families, &self.excluded);
         let (plan, installed) = match self.installed.take() {
-            Some(installed) => round.advance(installed, services, self.may_retire(now)),
+            Some(installed) => {
+                let is_due = M::chores_due(&installed).is_some_and(|at| at <= now);
+                let survey = is_due.then(|| self.kernel.survey(&installed)).transpose()?;
+                round.advance(installed, services, survey, now)
+            }
             None => {
                 let found = round.observe(&mut self.kernel)?;
-                round.rebuild(found)
+                round.rebuild(found, now)
             }
         };
-        round
-            .apply(&mut self.kernel, &plan)
-            .map_err(|error| Failed {
+        if let Err(error) = round.apply(&mut self.kernel, &plan) {
+            return Err(Failed {
+                learned: self.mode.learn(&error),
                 culprits: M::culprits(&error, &plan, &installed),
                 error: SyncError::apply(error),
-            })?;
-        let mut synced = round.finish(self.generation + 1);
-        synced.report.rules = M::rules(&plan, &installed);
-        if plan.operations() > 0 {
-            self.applied_at = Some(now);
+            });
         }
+        let mut synced = round.finish(self.generation + 1);
+        M::tell(&plan, &installed, &mut synced.report);
         self.installed = Some(installed);
         self.generation += 1;
         Ok(synced)
@@ -182,16 +180,13 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
         self.installed = None;
         self.kernel.remove()
     }
-
-    fn may_retire(&self, now: Instant) -> bool {
-        self.applied_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= CHORES_WAIT)
-    }
 }
 
 /// A try that failed, and the Services that it failed for, if it is known.
 struct Failed {
     error: SyncError,
+    /// The mode knows now what to do otherwise.
+    learned: bool,
     culprits: Vec<(ObjectName, String)>,
 }
 
@@ -199,6 +194,7 @@ impl From<CallError> for Failed {
     fn from(error: CallError) -> Failed {
         Failed {
             error: error.into(),
+            learned: false,
             culprits: Vec::new(),
         }
     }
@@ -214,6 +210,6 @@ pub fn plan_from<M: Mode>(
 ) -> M::Plan {
     let excluded = Exclusions::default();
     Round::new(mode, model, host, families, &excluded)
-        .rebuild(found)
+        .rebuild(found, Instant::now())
         .0
 }

@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::fmt::Debug;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
-use fairlead_core::report::RuleCount;
+use fairlead_core::report::Report;
 use fairlead_core::route::Routes;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::error::CallError;
@@ -22,6 +23,8 @@ pub trait Mode: Sized {
     type Found: Debug;
     /// What is known to be there.
     type Installed: Debug;
+    /// What a look at what is only waiting has found, see [`Kernel::survey`].
+    type Survey: Debug;
     /// Operations in order.
     type Plan: Plan;
     /// What the kernel says when it refuses a plan.
@@ -40,16 +43,13 @@ pub trait Mode: Sized {
     ) -> Self::Port;
 
     /// The way from what was found to what should be there.
-    fn rebuild(
-        found: Self::Found,
-        changes: Changes<Self::Frame, Self::Port>,
-    ) -> (Self::Plan, Self::Installed);
+    fn rebuild(found: Self::Found, changes: ChangesOf<Self>) -> (Self::Plan, Self::Installed);
 
     /// The way from what is installed to what the changes want. If it cannot be gone, what is
     /// installed is not known any more: that is why it is given away.
     fn advance(
         installed: Self::Installed,
-        changes: Changes<Self::Frame, Self::Port>,
+        changes: ChangesOf<Self>,
     ) -> (Self::Plan, Self::Installed);
 
     /// What was found to be reachable: an earlier process may have served it.
@@ -63,13 +63,24 @@ pub trait Mode: Sized {
         true
     }
 
-    /// Whether something waits that can only be done a moment after the last plan.
-    fn has_chores(installed: &Self::Installed) -> bool;
+    /// When something is to be done that has to wait for a while, if anything is.
+    fn chores_due(installed: &Self::Installed) -> Option<Instant>;
 
-    /// How many rules there are, where there is one for each address and endpoint.
-    fn rules(_: &Self::Plan, _: &Self::Installed) -> Vec<RuleCount> {
-        Vec::new()
+    /// What of a service port's wishes cannot be met here, if anything.
+    fn unheeded(&self, _: &Routes) -> Option<String> {
+        None
     }
+
+    /// Takes in what a refusal tells of this kernel. True if a plan would be another one now.
+    fn learn(&mut self, _: &Self::Error) -> bool {
+        false
+    }
+
+    /// What this kernel did not have it may have by now.
+    fn forget(&mut self) {}
+
+    /// Notes what there is to tell of a plan that was carried out.
+    fn tell(_: &Self::Plan, _: &Self::Installed, _: &mut Report) {}
 
     /// The Services whose objects the kernel would not take, with the reasons, if it said which.
     fn culprits(
@@ -88,15 +99,20 @@ pub enum Prior<'a, M: Mode> {
     Installed(&'a M::Installed),
 }
 
+/// What a sync wants to be different, in the words of a mode.
+pub type ChangesOf<M> = Changes<<M as Mode>::Frame, <M as Mode>::Port, <M as Mode>::Survey>;
+
 /// What a sync wants to be different.
 #[derive(Debug)]
-pub struct Changes<F, P> {
+pub struct Changes<F, P, S> {
     /// The frame of each family that should be there.
     pub frames: Vec<F>,
     /// The groups of the Services that changed; an empty one for a Service that is gone.
     pub groups: Vec<(ObjectName, Box<[P]>)>,
-    /// Chores may be done now.
-    pub retire: bool,
+    /// What a look at what waits has found, if it is time to do something about it.
+    pub chores: Option<S>,
+    /// When this is.
+    pub now: Instant,
 }
 
 /// Operations in order.
@@ -109,6 +125,9 @@ pub trait Plan: Debug {
 pub trait Kernel<M: Mode> {
     /// Reads what is there of ours.
     fn observe(&mut self, families: &[Family]) -> Result<M::Found, CallError>;
+
+    /// Looks at what waits.
+    fn survey(&mut self, installed: &M::Installed) -> Result<M::Survey, CallError>;
 
     /// Carries out a plan.
     fn apply(&mut self, plan: &M::Plan) -> Result<Cost, M::Error>;

@@ -54,7 +54,8 @@ impl<'a, M: Mode> Round<'a, M> {
         &mut self,
         installed: M::Installed,
         services: &BTreeSet<ObjectName>,
-        retire: bool,
+        chores: Option<M::Survey>,
+        now: Instant,
     ) -> (M::Plan, M::Installed) {
         let started = Instant::now();
         for service in services {
@@ -66,7 +67,8 @@ impl<'a, M: Mode> Round<'a, M> {
         let changes = Changes {
             groups: self.render(services.iter(), prior),
             frames: self.frames(),
-            retire,
+            chores,
+            now,
         };
         self.stage(started, |stages| &mut stages.render);
         let started = Instant::now();
@@ -76,7 +78,7 @@ impl<'a, M: Mode> Round<'a, M> {
     }
 
     /// The way from what was found to all that the model has.
-    pub(super) fn rebuild(&mut self, found: M::Found) -> (M::Plan, M::Installed) {
+    pub(super) fn rebuild(&mut self, found: M::Found, now: Instant) -> (M::Plan, M::Installed) {
         self.synced.report.full = true;
         let started = Instant::now();
         // An earlier process, or a sync that failed, may have served what is not there any more.
@@ -86,7 +88,8 @@ impl<'a, M: Mode> Round<'a, M> {
         let changes = Changes {
             groups: self.render(self.model.services(), || Prior::Found(&found)),
             frames: self.frames(),
-            retire: false,
+            chores: None,
+            now,
         };
         self.stage(started, |stages| &mut stages.render);
         let started = Instant::now();

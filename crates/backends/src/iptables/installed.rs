@@ -16,7 +16,7 @@ use super::shared::Shared;
 use crate::family::kernel_family;
 
 /// What a sync wants to be different.
-pub type Changes = crate::engine::Changes<Frame, PortState>;
+pub type Changes = crate::engine::Changes<Frame, PortState, ()>;
 
 /// Above so many endpoints in the cluster their rules have no comments, as in kube-proxy.
 const MANY_ENDPOINTS: usize = 1000;

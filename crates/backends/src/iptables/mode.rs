@@ -1,13 +1,14 @@
 //! The mode as the engine sees it.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use tracing::warn;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
-use fairlead_core::report::RuleCount;
+use fairlead_core::report::Report;
 use fairlead_core::route::Routes;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::iptables::handle::{ApplyError, CallError, Iptables as Handle};
@@ -34,6 +35,7 @@ impl Mode for Iptables {
     type Frame = Frame;
     type Found = Found;
     type Installed = Installed;
+    type Survey = ();
     type Plan = Vec<Batch>;
     type Error = ApplyError;
 
@@ -85,12 +87,12 @@ impl Mode for Iptables {
         !installed.has_many_endpoints()
     }
 
-    fn has_chores(_: &Installed) -> bool {
-        false
+    fn chores_due(_: &Installed) -> Option<Instant> {
+        None
     }
 
-    fn rules(plan: &Vec<Batch>, installed: &Installed) -> Vec<RuleCount> {
-        installed.rules(plan)
+    fn tell(plan: &Vec<Batch>, installed: &Installed, report: &mut Report) {
+        report.rules = installed.rules(plan);
     }
 
     fn culprits(
@@ -133,6 +135,10 @@ impl<I: Handle> Kernel<Iptables> for I {
             }
         }
         Ok(found)
+    }
+
+    fn survey(&mut self, _: &Installed) -> Result<(), CallError> {
+        Ok(())
     }
 
     fn apply(&mut self, batches: &Vec<Batch>) -> Result<Cost, ApplyError> {

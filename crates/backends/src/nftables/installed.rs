@@ -1,6 +1,7 @@
 //! What the kernel is known to hold, and the way from there to what it should hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
@@ -18,9 +19,14 @@ use super::plan::Transactions;
 use super::rows::rows;
 use super::schema::{self, TABLE_COMMENT};
 use super::state::{Group, PortState};
+use crate::engine::Plan;
 
 /// What a sync wants to be different.
-pub type Changes = crate::engine::Changes<Frame, PortState>;
+pub type Changes = crate::engine::Changes<Frame, PortState, ()>;
+
+/// How long after the last transaction chains are removed that nothing refers to. Before Linux 6.2
+/// the kernel lets go of a chain a moment after the last element that referred to it.
+const CHAINS_WAIT: Duration = Duration::from_secs(1);
 
 /// The kernel objects that are there, by what wants them.
 #[derive(Debug, Default)]
@@ -32,6 +38,8 @@ pub struct Installed {
     chains: BTreeMap<(Family, DispatchChain), u32>,
     /// Chains that nothing refers to.
     idle: BTreeSet<(Family, ChainName)>,
+    /// When anything was changed for the last time.
+    changed_at: Option<Instant>,
 }
 
 impl Installed {
@@ -40,7 +48,10 @@ impl Installed {
         findings: Vec<(Family, Finding)>,
         changes: Changes,
     ) -> (Transactions, Installed) {
-        let mut installed = Installed::default();
+        let mut installed = Installed {
+            changed_at: Some(changes.now),
+            ..Installed::default()
+        };
         let mut draft = installed.draft(changes);
         let mut plan = Transactions::default();
         for (family, finding) in findings {
@@ -65,7 +76,8 @@ impl Installed {
     /// The way from here to what the changes want. If it cannot be gone, what is installed is
     /// not known any more: that is why it is given away.
     pub fn advance(mut self, changes: Changes) -> (Transactions, Installed) {
-        let retiring = if changes.retire {
+        let now = changes.now;
+        let retiring = if changes.chores.is_some() {
             std::mem::take(&mut self.idle)
         } else {
             BTreeSet::new()
@@ -85,6 +97,9 @@ impl Installed {
             plan.changes.push(Batch { table, ops });
         }
         plan.trim();
+        if plan.operations() > 0 {
+            self.changed_at = Some(now);
+        }
         (plan, self)
     }
 
@@ -124,9 +139,10 @@ impl Installed {
         owners.map(|(service, _)| service).min()
     }
 
-    /// Whether chains wait to be removed.
-    pub fn has_idle_chains(&self) -> bool {
-        !self.idle.is_empty()
+    /// When chains that wait to be removed can be.
+    pub fn chores_due(&self) -> Option<Instant> {
+        let changed_at = self.changed_at.filter(|_| !self.idle.is_empty());
+        changed_at.map(|at| at + CHAINS_WAIT)
     }
 
     /// Takes the changes in and notes what they make different.

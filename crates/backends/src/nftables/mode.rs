@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
@@ -12,12 +13,12 @@ use fairlead_kernel::nft::handle::{CallError, CommitError, Nft, Refusal};
 use fairlead_kernel::nft::ruleset::{Batch, Op};
 
 use super::frame::Frame;
-use super::installed::Installed;
+use super::installed::{Changes, Installed};
 use super::observe::{Finding, understand};
 use super::plan::Transactions;
 use super::schema::{Role, table};
 use super::state::PortState;
-use crate::engine::{Changes, Cost, Kernel, Mode, Prior, SyncError};
+use crate::engine::{Cost, Kernel, Mode, Prior, SyncError};
 
 /// The nftables mode.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +56,7 @@ impl Mode for Nftables {
     type Frame = Frame;
     type Found = Findings;
     type Installed = Installed;
+    type Survey = ();
     type Plan = Transactions;
     type Error = CommitError;
 
@@ -84,14 +86,11 @@ impl Mode for Nftables {
         super::render(&routes, family, before, settings.traffic_counters)
     }
 
-    fn rebuild(found: Findings, changes: Changes<Frame, PortState>) -> (Transactions, Installed) {
+    fn rebuild(found: Findings, changes: Changes) -> (Transactions, Installed) {
         Installed::rebuild(found.tables, changes)
     }
 
-    fn advance(
-        installed: Installed,
-        changes: Changes<Frame, PortState>,
-    ) -> (Transactions, Installed) {
+    fn advance(installed: Installed, changes: Changes) -> (Transactions, Installed) {
         installed.advance(changes)
     }
 
@@ -103,10 +102,8 @@ impl Mode for Nftables {
         installed.destinations(service).collect()
     }
 
-    /// Before Linux 6.2 the kernel lets go of a chain a moment after the last element that
-    /// referred to it.
-    fn has_chores(installed: &Installed) -> bool {
-        installed.has_idle_chains()
+    fn chores_due(installed: &Installed) -> Option<Instant> {
+        installed.chores_due()
     }
 
     fn culprits(
@@ -139,6 +136,10 @@ impl<N: Nft> Kernel<Nftables> for N {
         };
         let tables: Result<_, CallError> = families.iter().map(look).collect();
         tables.map(Findings::new)
+    }
+
+    fn survey(&mut self, _: &Installed) -> Result<(), CallError> {
+        Ok(())
     }
 
     fn apply(&mut self, plan: &Transactions) -> Result<Cost, CommitError> {

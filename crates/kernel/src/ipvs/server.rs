@@ -87,6 +87,7 @@ impl Flags {
     pub const PORT: Flags = Flags(0x10);
 
     /// These and others.
+    #[must_use]
     pub fn with(self, others: Flags) -> Flags {
         Flags(self.0 | others.0)
     }

@@ -39,24 +39,24 @@ impl Frame {
     pub(super) fn services(&self) -> Vec<Rule> {
         let mut rules = Vec::from_iter(self.masquerade_cluster_ips());
         rules.extend(self.masquerade_own());
-        rules.extend(self.dispatch(key::address(), &BY_ADDRESS));
+        rules.extend(self.dispatch(&key::address(), &BY_ADDRESS));
         rules.extend(self.refuse_service_ips());
         rules.extend(self.at_node_ports(&Statement::Jump("nodeports".into())));
         rules
     }
 
     pub(super) fn nodeports(&self) -> Vec<Rule> {
-        self.dispatch(key::nodeport(), &BY_NODEPORT)
+        self.dispatch(&key::nodeport(), &BY_NODEPORT)
     }
 
     /// Looks up where a connection goes on; in ipvs mode also whether it is refused, which is told
     /// later elsewhere.
-    fn dispatch(&self, key: Vec<Expr>, maps: &Maps) -> Vec<Rule> {
+    fn dispatch(&self, key: &[Expr], maps: &Maps) -> Vec<Rule> {
         let mut from = vec![maps.outside, maps.services];
         if self.role == Role::Companion {
             from.push(maps.no_endpoint);
         }
-        let rule = |map| Rule::new([lookup(key.clone(), map)]);
+        let rule = |map| Rule::new([lookup(key.to_vec(), map)]);
         from.into_iter().map(rule).collect()
     }
 
