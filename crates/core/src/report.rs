@@ -34,6 +34,24 @@ pub struct Report {
     /// The ports without an endpoint on this node that their policy asks for, of each Service
     /// that was looked at; in a full sync of those alone that have some.
     pub unserved: Vec<(ObjectName, UnservedPorts)>,
+    /// What Services ask for and this host cannot do, and what is done instead: all there is of it
+    /// now, whichever Services were looked at.
+    pub unheeded: Vec<(ObjectName, String)>,
+    /// How much there is in IPVS, in the mode that uses it. A family that is not here is as it was.
+    pub ipvs: Vec<IpvsCount>,
+}
+
+/// How much of a family there is in IPVS that is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpvsCount {
+    /// The family of the addresses.
+    pub family: Family,
+    /// Virtual servers.
+    pub virtual_servers: usize,
+    /// Their real servers, those that leave too.
+    pub real_servers: usize,
+    /// Real servers of weight 0, which take no new connection and go with their last one.
+    pub leaving: usize,
 }
 
 /// How many rules a table has.

@@ -55,6 +55,7 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
     let metrics =
         Arc::new(Metrics::new(options.mode, &families).context("cannot register metrics")?);
     metrics.features(&options.gates);
+    metrics.proxy_mode(options.mode, options.mode);
     let source = Source::open(&options, &metrics, &health)?;
     if options.once {
         let seen = Seen::by_nobody(&options, health, &families);

@@ -7,6 +7,7 @@
 mod client;
 mod conntrack;
 mod iptables;
+mod ipvs;
 mod nftables;
 mod own;
 mod probes;
@@ -39,6 +40,7 @@ use client::ClientMetrics;
 use conntrack::ConntrackMetrics;
 use iptables::IptablesMetrics;
 pub(crate) use iptables::{CountedPackets, ReadPackets};
+use ipvs::IpvsMetrics;
 use nftables::NftablesMetrics;
 use own::OwnMetrics;
 use probes::ProbeMetrics;
@@ -70,7 +72,7 @@ pub(crate) struct Metrics {
 enum ModeMetrics {
     Nftables(NftablesMetrics),
     Iptables(IptablesMetrics),
-    Ipvs,
+    Ipvs(IpvsMetrics),
 }
 
 impl Metrics {
@@ -79,11 +81,11 @@ impl Metrics {
         let registry = Registry::new();
         let make = Registrar::new(&registry, families);
         let metrics = Metrics {
-            sync: SyncMetrics::new(&make)?,
+            sync: SyncMetrics::new(&make, mode)?,
             mode: match mode {
                 Mode::Nftables => ModeMetrics::Nftables(NftablesMetrics::new(&make)?),
                 Mode::Iptables => ModeMetrics::Iptables(IptablesMetrics::new(&make)?),
-                Mode::Ipvs => ModeMetrics::Ipvs,
+                Mode::Ipvs => ModeMetrics::Ipvs(IpvsMetrics::new(&make)?),
             },
             conntrack: ConntrackMetrics::new(&make)?,
             probes: ProbeMetrics::new(&make)?,
@@ -124,8 +126,10 @@ impl Metrics {
         self.sync.ended(report.full, took);
         self.sync.succeeded(report, triggers, Timestamp::now());
         self.own.succeeded(report);
-        if let ModeMetrics::Iptables(metrics) = &self.mode {
-            metrics.succeeded(&report.rules);
+        match &self.mode {
+            ModeMetrics::Nftables(_) => {}
+            ModeMetrics::Iptables(metrics) => metrics.succeeded(&report.rules),
+            ModeMetrics::Ipvs(metrics) => metrics.succeeded(&report.ipvs),
         }
     }
 
@@ -136,7 +140,7 @@ impl Metrics {
         match &self.mode {
             ModeMetrics::Nftables(metrics) => metrics.failed(!asked_for),
             ModeMetrics::Iptables(metrics) => metrics.failed(full),
-            ModeMetrics::Ipvs => {}
+            ModeMetrics::Ipvs(metrics) => metrics.failed(),
         }
     }
 
@@ -200,6 +204,11 @@ impl Metrics {
         for gate in gates.iter() {
             self.program.feature(gate.name, gate.stage, gate.enabled);
         }
+    }
+
+    /// A mode was asked for, and this one runs.
+    pub(crate) fn proxy_mode(&self, configured: Mode, running: Mode) {
+        self.own.proxy_mode(configured, running);
     }
 
     /// Whether the configuration file says something that only a restart can do.

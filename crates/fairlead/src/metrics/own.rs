@@ -5,6 +5,8 @@ use fairlead_core::model::Model;
 use fairlead_core::report::Report;
 use prometheus::{HistogramVec, IntCounter, IntGauge, IntGaugeVec, Result};
 
+use crate::config::Mode;
+
 use super::registrar::{Registrar, Served, set};
 
 /// Bounds of durations in seconds: from 10 µs, which a change of one Service may take, to the
@@ -25,6 +27,7 @@ pub(super) struct OwnMetrics {
     endpoints: Served<IntGauge>,
     contested: IntGauge,
     problems: IntGaugeVec,
+    proxy_mode: IntGaugeVec,
     pub(super) needs_restart: IntGauge,
 }
 
@@ -63,11 +66,22 @@ impl OwnMetrics {
                 "Objects that cannot be followed in every part, by their kind",
                 &["kind"],
             )?,
+            proxy_mode: make.gauges(
+                "fairlead_proxy_mode",
+                "The mode that was asked for and the one that runs, which may be its fallback",
+                &["configured", "running"],
+            )?,
             needs_restart: make.one_gauge(
                 "fairlead_config_needs_restart",
                 "Whether the configuration file says something that only a restart can do",
             )?,
         })
+    }
+
+    /// A mode was asked for, and this one runs.
+    pub(super) fn proxy_mode(&self, configured: Mode, running: Mode) {
+        let names = [configured.name(), running.name()];
+        self.proxy_mode.with_label_values(&names).set(1);
     }
 
     /// Changes were taken in.

@@ -12,6 +12,8 @@ use fairlead_core::unserved::UnservedTally;
 use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, IntGauge, Result, linear_buckets};
 
+use crate::config::Mode;
+
 use super::DURATIONS;
 use super::registrar::{Registrar, Served, Time, raise, set};
 
@@ -19,8 +21,7 @@ use super::registrar::{Registrar, Served, Time, raise, set};
 #[derive(Debug)]
 pub(super) struct SyncMetrics {
     duration: Served<Histogram>,
-    full_duration: Served<Histogram>,
-    partial_duration: Served<Histogram>,
+    apart: Option<Apart>,
     last: Time,
     last_queued: Time,
     network_programming: Served<Histogram>,
@@ -33,24 +34,26 @@ pub(super) struct SyncMetrics {
     unserved: Mutex<UnservedTally>,
 }
 
+/// How long syncs took, by their kind. Of the mode whose syncs kube-proxy does not tell apart there
+/// is no such thing.
+#[derive(Debug)]
+struct Apart {
+    full: Served<Histogram>,
+    partial: Served<Histogram>,
+}
+
 impl SyncMetrics {
-    pub(super) fn new(make: &Registrar<'_>) -> Result<SyncMetrics> {
+    pub(super) fn new(make: &Registrar<'_>, mode: Mode) -> Result<SyncMetrics> {
         Ok(SyncMetrics {
             duration: make.histogram(
                 "kubeproxy_sync_proxy_rules_duration_seconds",
                 "How long syncs took, those that failed too",
                 &DURATIONS,
             )?,
-            full_duration: make.histogram(
-                "kubeproxy_sync_full_proxy_rules_duration_seconds",
-                "How long syncs took that compared everything with the kernel",
-                &DURATIONS,
-            )?,
-            partial_duration: make.histogram(
-                "kubeproxy_sync_partial_proxy_rules_duration_seconds",
-                "How long syncs took of what had changed alone",
-                &DURATIONS,
-            )?,
+            apart: match mode {
+                Mode::Nftables | Mode::Iptables => Some(Apart::new(make)?),
+                Mode::Ipvs => None,
+            },
             last: make.time(
                 "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
                 "When a sync succeeded last, in seconds since 1970",
@@ -110,12 +113,14 @@ impl SyncMetrics {
 
     /// A sync ended, well or not.
     pub(super) fn ended(&self, full: bool, took: Duration) {
-        let kind = match full {
-            true => &self.full_duration,
-            false => &self.partial_duration,
-        };
-        for histogram in self.duration.each().chain(kind.each()) {
-            histogram.observe(took.as_secs_f64());
+        let kind = self.apart.as_ref().map(|apart| match full {
+            true => &apart.full,
+            false => &apart.partial,
+        });
+        for histograms in [Some(&self.duration), kind].into_iter().flatten() {
+            for histogram in histograms.each() {
+                histogram.observe(took.as_secs_f64());
+            }
         }
     }
 
@@ -141,6 +146,23 @@ impl SyncMetrics {
                 set(gauge, *counts.of(family));
             }
         }
+    }
+}
+
+impl Apart {
+    fn new(make: &Registrar<'_>) -> Result<Apart> {
+        Ok(Apart {
+            full: make.histogram(
+                "kubeproxy_sync_full_proxy_rules_duration_seconds",
+                "How long syncs took that compared everything with the kernel",
+                &DURATIONS,
+            )?,
+            partial: make.histogram(
+                "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+                "How long syncs took of what had changed alone",
+                &DURATIONS,
+            )?,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod exposition;
 mod iptables;
+mod ipvs;
 mod node;
 mod table;
 mod traffic;

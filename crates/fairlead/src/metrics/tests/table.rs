@@ -24,6 +24,7 @@ pub(crate) fn everything(mode: Mode) -> Exposition {
     }
     let metrics = &node.metrics;
     metrics.features(&Gates::default());
+    metrics.proxy_mode(mode, mode);
     metrics.rest_client_answered("GET", "192.0.2.1:6443", "200", Duration::from_millis(3));
     let watch = || WatchStatus {
         kind: Kind::Service,
@@ -75,7 +76,7 @@ fn every_metric_says_what_it_is() {
         .next()
         .unwrap();
     assert!(build.contains("git_version=v1.36.0+fairlead-"), "{build}");
-    for (name, metric) in found.iter().chain(&everything(Mode::Iptables)) {
+    for (name, metric) in Mode::ALL.map(everything).iter().flatten() {
         assert!(metric.help.len() > 5, "{name}: {:?}", metric.help);
     }
 }
