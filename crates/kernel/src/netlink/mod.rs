@@ -4,9 +4,11 @@
 
 mod builder;
 mod parse;
+mod pipeline;
 mod socket;
 
 pub use builder::Builder;
 pub(crate) use parse::u32_at;
 pub use parse::{Ack, Attribute, Attributes, Message, Messages};
+pub use pipeline::{Head, Pipelined, Refused};
 pub use socket::{Protocol, Request, Socket};

@@ -116,9 +116,24 @@ impl Socket {
         self.sequence
     }
 
+    /// What [`Socket::next_sequence`] will return next.
+    pub(super) fn peek_sequence(&self) -> u32 {
+        self.sequence.wrapping_add(1)
+    }
+
     /// Leaves out `count` sequence numbers, which the caller has used in messages it wrote itself.
     pub fn skip_sequences(&mut self, count: u32) {
         self.sequence = self.sequence.wrapping_add(count);
+    }
+
+    /// Has dumps tell only what the header of the request asks for (NETLINK_GET_STRICT_CHK, since
+    /// Linux 4.20).
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` before.
+    pub fn ask_strictly(&self) -> Result<(), CallError> {
+        const NETLINK_GET_STRICT_CHK: libc::c_int = 12;
+        self.set_option("NETLINK_GET_STRICT_CHK", NETLINK_GET_STRICT_CHK, 1)
     }
 
     /// Joins a multicast group, such as `RTNLGRP_LINK`.
