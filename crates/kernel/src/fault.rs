@@ -4,10 +4,12 @@
 //! then the caller does not know what is there now, and has to look.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::error::CallError;
 use crate::iptables::handle::{Applied, ApplyError, Iptables};
 use crate::iptables::{handle as iptables, ruleset as xt};
+use crate::link::{AddressDevice, DeviceOp, DeviceRefusal};
 use crate::nft::handle::{CommitError, Committed, Nft, ObservedTable};
 use crate::nft::ruleset::{Batch, TableId};
 
@@ -26,9 +28,9 @@ pub enum Fault {
 pub enum Call {
     /// [`Nft::commit`].
     Commit,
-    /// [`Iptables::apply`].
+    /// [`Iptables::apply`] or [`AddressDevice::apply`].
     Apply,
-    /// [`Nft::observe`] or [`Iptables::observe`].
+    /// [`Nft::observe`], [`Iptables::observe`] or [`AddressDevice::held`].
     Observe,
 }
 
@@ -104,6 +106,16 @@ impl<N: Iptables, F: FnMut(Call) -> Option<Fault>> Iptables for Faulty<N, F> {
         table: xt::TableId,
     ) -> Result<Option<iptables::ObservedTable>, CallError> {
         self.attempt(Call::Observe, |iptables| iptables.observe(table))
+    }
+}
+
+impl<N: AddressDevice, F: FnMut(Call) -> Option<Fault>> AddressDevice for Faulty<N, F> {
+    fn held(&mut self) -> Result<Option<Vec<IpAddr>>, CallError> {
+        self.attempt(Call::Observe, N::held)
+    }
+
+    fn apply(&mut self, ops: &[DeviceOp]) -> Result<Vec<DeviceRefusal>, CallError> {
+        self.attempt(Call::Apply, |device| device.apply(ops))
     }
 }
 

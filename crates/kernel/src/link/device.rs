@@ -30,6 +30,19 @@ pub enum DeviceOp {
     Release(IpAddr),
 }
 
+impl DeviceOp {
+    /// Whether an error says that it is so already: an address is there, or it is not
+    /// (`EADDRNOTAVAIL`), nor IPv6 on the device (`ENXIO`), nor the device.
+    pub(super) fn is_done(self, errno: i32) -> bool {
+        match self {
+            DeviceOp::Create | DeviceOp::Hold(_) => errno == libc::EEXIST,
+            DeviceOp::Release(_) => {
+                [libc::EADDRNOTAVAIL, libc::ENXIO, libc::ENODEV].contains(&errno)
+            }
+        }
+    }
+}
+
 impl fmt::Display for DeviceOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

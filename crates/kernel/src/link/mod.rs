@@ -4,6 +4,9 @@
 //! networks with [`Rtnetlink`].
 
 mod device;
+mod device_monitor;
+mod dummy;
+mod fake_device;
 mod monitor;
 mod rtnetlink;
 mod setup;
@@ -11,6 +14,8 @@ mod setup;
 use std::net::IpAddr;
 
 pub use device::{AddressDevice, DeviceOp, DeviceRefusal};
+pub use dummy::DummyDevice;
+pub use fake_device::FakeDevice;
 pub use monitor::AddressMonitor;
 pub use rtnetlink::Rtnetlink;
 pub use setup::Route;

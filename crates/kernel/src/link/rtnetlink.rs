@@ -1,10 +1,11 @@
 //! Asks for devices and addresses.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use super::{Address, Addresses, Link, Scope};
 use crate::error::CallError;
-use crate::netlink::{Message, Protocol, Request, Socket, u32_at};
+use crate::netlink::{Attributes, Message, Protocol, Request, Socket, u32_at};
 
 /// `sizeof(struct ifinfomsg)` (linux/rtnetlink.h).
 pub(super) const IFINFOMSG: usize = 16;
@@ -34,6 +35,14 @@ impl Rtnetlink {
             |body| body.raw(&[0; IFINFOMSG]),
             |links: &mut Vec<Link>, message| links.extend(parse_link(message)),
         )
+    }
+
+    /// The index of the device of this name, if there is one.
+    pub fn find_link(&mut self, name: &str) -> Result<Option<u32>, CallError> {
+        match self.link_index(name) {
+            Err(error) if error.errno == libc::ENODEV => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// The index of the device of this name: `ENODEV` when there is none.
@@ -106,20 +115,13 @@ fn parse_link(message: &Message<'_>) -> Option<Link> {
     })
 }
 
-fn parse_address(message: &Message<'_>) -> Option<Address> {
+pub(super) fn parse_address(message: &Message<'_>) -> Option<Address> {
     if message.kind != libc::RTM_NEWADDR {
         return None;
     }
     // struct ifaddrmsg: family, prefix length, flags, scope (u8 each), index (u32)
     let &[_, prefix_len, _, scope] = message.payload.first_chunk()?;
-    let attributes = message.attributes(IFADDRMSG);
-    // Of a point-to-point link IFA_ADDRESS is the other end's; without one, as for most of
-    // IPv6, there is no IFA_LOCAL.
-    let ip = attributes
-        .clone()
-        .find(libc::IFA_LOCAL)
-        .or_else(|| attributes.clone().find(libc::IFA_ADDRESS))?
-        .ip()?;
+    let ip = ip_of(&message.attributes(IFADDRMSG))?;
     let link = u32_at(message.payload, 4)?;
     Some(Address {
         ip,
@@ -128,4 +130,13 @@ fn parse_address(message: &Message<'_>) -> Option<Address> {
         link,
         loopback: false,
     })
+}
+
+/// This end's address. Of a point-to-point link IFA_ADDRESS is the other end's; without one, as
+/// for most of IPv6, there is no IFA_LOCAL.
+pub(super) fn ip_of(attributes: &Attributes<'_>) -> Option<IpAddr> {
+    let find = |kind| attributes.clone().find(kind);
+    find(libc::IFA_LOCAL)
+        .or_else(|| find(libc::IFA_ADDRESS))?
+        .ip()
 }

@@ -237,7 +237,7 @@ fn add<'a>(kind: u16, call: &'static str, object: &'a str) -> Request<'a> {
     }
 }
 
-fn family(ip: IpAddr) -> u8 {
+pub(super) fn family(ip: IpAddr) -> u8 {
     match ip {
         IpAddr::V4(_) => libc::AF_INET as u8,
         IpAddr::V6(_) => libc::AF_INET6 as u8,
