@@ -25,8 +25,9 @@ const KUBE_PROXY: &str = "kube-proxy";
 /// The table of our own.
 const FAIRLEAD: &str = crate::nftables::schema::TABLE;
 
-/// The device of its ipvs mode. Without its addresses no packet finds the virtual servers.
-const IPVS_DEVICE: &str = "kube-ipvs0";
+/// The device of ipvs mode, kube-proxy's and ours, which has the addresses of Services. Without
+/// them no packet finds the virtual servers.
+pub const SERVICE_DEVICE: &str = "kube-ipvs0";
 
 /// The tables of `iptables` that kube-proxy writes to.
 const IPTABLES: [&str; 3] = ["nat", "filter", "mangle"];
@@ -97,9 +98,9 @@ pub fn remove(
     in_charge: Option<InCharge>,
 ) -> Removal {
     let mut removal = Removal::default();
-    let device = links.remove_link(IPVS_DEVICE);
+    let device = links.remove_link(SERVICE_DEVICE);
     removal.note(
-        format!("what kube-proxy left: device {IPVS_DEVICE}"),
+        format!("what kube-proxy left: device {SERVICE_DEVICE}"),
         device.map_err(LeftoversError::from),
     );
     if let Some(nft) = nft {

@@ -6,7 +6,10 @@ use std::net::{IpAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use fairlead_kernel::link::{Address, AddressMonitor, Addresses, Route, Rtnetlink, Scope};
+use fairlead_kernel::link::{
+    Address, AddressDevice, AddressMonitor, Addresses, DeviceOp, DeviceRefusal, DummyDevice, Route,
+    Rtnetlink, Scope,
+};
 use fairlead_kernel::netns::Netns;
 use ipnet::IpNet;
 
@@ -249,7 +252,7 @@ fn the_monitor_wakes_when_addresses_change_and_only_then() {
         .run(|| {
             let mut rtnetlink = Rtnetlink::open().unwrap();
             rtnetlink.set_up("lo").unwrap();
-            let mut monitor = AddressMonitor::open().unwrap();
+            let mut monitor = AddressMonitor::open("kube-ipvs0").unwrap();
             for address in ["192.0.2.3/24", "2001:db8::3/64"] {
                 assert!(!monitor.drain().unwrap(), "nothing has changed yet");
                 rtnetlink.add_address("lo", net(address)).unwrap();
@@ -277,6 +280,12 @@ fn soon(mut is_true: impl FnMut() -> bool) -> bool {
     })
 }
 
+/// Whether something comes true within a fifth of a second, which it is not to.
+fn shortly(mut is_true: impl FnMut() -> bool) -> bool {
+    thread::sleep(Duration::from_millis(200));
+    is_true()
+}
+
 #[test]
 fn more_changes_than_the_monitor_has_room_for_are_a_change() {
     if !privilege::is_root() {
@@ -286,7 +295,7 @@ fn more_changes_than_the_monitor_has_room_for_are_a_change() {
         .unwrap()
         .run(|| {
             let mut rtnetlink = Rtnetlink::open().unwrap();
-            let mut monitor = AddressMonitor::open().unwrap();
+            let mut monitor = AddressMonitor::open("kube-ipvs0").unwrap();
             for last in 0..2000u32 {
                 let address = format!("10.0.{}.{}/32", last / 250, last % 250);
                 rtnetlink.add_address("lo", net(&address)).unwrap();
@@ -294,6 +303,59 @@ fn more_changes_than_the_monitor_has_room_for_are_a_change() {
             assert!(monitor.drain().unwrap());
             assert!(!monitor.drain().unwrap());
             assert_eq!(rtnetlink.addresses().unwrap().len(), 2000);
+        })
+        .unwrap();
+}
+
+#[test]
+fn changes_of_the_device_that_is_left_out_are_none() {
+    if !privilege::is_root() {
+        return;
+    }
+    let (router, host) = (Netns::anonymous().unwrap(), Netns::anonymous().unwrap());
+    router
+        .run(|| {
+            let mut rtnetlink = Rtnetlink::open().unwrap();
+            let mut monitor = AddressMonitor::open("out0").unwrap();
+            for _ in 0..2 {
+                rtnetlink.add_veth("out0", "eth0", &host).unwrap();
+                for address in ["10.96.0.1/32", "fd00::1/128"] {
+                    rtnetlink.add_address("out0", net(address)).unwrap();
+                    assert!(!shortly(|| monitor.drain().unwrap()), "{address} came");
+                }
+                rtnetlink.add_address("lo", net("192.0.2.1/32")).unwrap();
+                assert!(soon(|| monitor.drain().unwrap()), "another's came");
+                rtnetlink.remove_address("lo", net("192.0.2.1/32")).unwrap();
+                assert!(soon(|| monitor.drain().unwrap()), "another's went");
+                assert!(rtnetlink.remove_link("out0").unwrap());
+                assert!(!shortly(|| monitor.drain().unwrap()), "the device went");
+            }
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_device_of_another_type_is_not_taken_for_a_dummy() {
+    if !privilege::is_root() {
+        return;
+    }
+    let (router, _host) = router_and_host();
+    router
+        .run(|| {
+            let mut device = DummyDevice::open("veth0").unwrap();
+            let address = DeviceOp::Hold(ip("10.96.0.1"));
+            for ops in [[DeviceOp::Create], [address]] {
+                let error = device.apply(&ops).unwrap_err();
+                assert_eq!(error.errno, libc::EEXIST);
+                let said = error.to_string();
+                assert!(said.contains("veth0, a device of another type"), "{said}");
+            }
+            assert_eq!(device.held().unwrap_err().errno, libc::EEXIST);
+            let mut none = DummyDevice::open("none").unwrap();
+            assert_eq!(none.held(), Ok(None));
+            let gone = [address, DeviceOp::Release(ip("10.96.0.1"))];
+            let errno = libc::ENODEV;
+            assert_eq!(none.apply(&gone), Ok(vec![DeviceRefusal { op: 0, errno }]));
         })
         .unwrap();
 }

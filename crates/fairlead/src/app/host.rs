@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Context, bail};
 use tracing::{info, warn};
 
-use fairlead_backends::leftovers::{self, InCharge, Removal};
+use fairlead_backends::leftovers::{self, InCharge, Removal, SERVICE_DEVICE};
 use fairlead_core::address::Family;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
@@ -71,7 +71,8 @@ impl HostAddresses {
     /// Those of the network namespace of the calling thread.
     pub(super) fn open() -> anyhow::Result<HostAddresses> {
         Ok(HostAddresses {
-            monitor: AddressMonitor::open().context("cannot watch this host's addresses")?,
+            monitor: AddressMonitor::open(SERVICE_DEVICE)
+                .context("cannot watch this host's addresses")?,
             all: addresses().context("cannot list this host's addresses")?,
             missed: false,
         })
@@ -116,11 +117,16 @@ impl AsFd for HostAddresses {
     }
 }
 
-/// The addresses this host has now, without those of loopback devices' own networks.
+/// The addresses this host has now, without those of loopback devices' own networks, nor those of
+/// Services: whichever mode runs, another may have left its device.
 pub(crate) fn addresses() -> Result<Vec<IpAddr>, CallError> {
-    let addresses = Rtnetlink::open()?.addresses()?;
+    let mut rtnetlink = Rtnetlink::open()?;
+    let addresses = rtnetlink.addresses()?;
+    // Asked for afterwards: if the device comes in between, its addresses are not in the list.
+    let device = rtnetlink.find_link(SERVICE_DEVICE)?;
     Ok(addresses
         .into_iter()
+        .filter(|address| Some(address.link) != device)
         .map(|address| address.ip)
         .filter(|ip| !ip.is_loopback())
         .collect())
