@@ -8,6 +8,7 @@ pub mod cpus;
 pub mod error;
 pub mod fault;
 pub mod features;
+pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
 pub mod link;
