@@ -1,5 +1,6 @@
 //! Which kernel parameters the operator wants set.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::settings::NodePortAddresses;
@@ -10,6 +11,9 @@ const MOST_CONNECTIONS: u64 = 1 << 20;
 
 /// How many connections may share a place in the hash table on average, as in kube-proxy.
 const CONNECTIONS_A_PLACE: u64 = 4;
+
+/// Has IPVS track its connections as others are. Without it they cannot be masqueraded.
+pub const IPVS_CONNTRACK: &str = "net/ipv4/vs/conntrack";
 
 /// The section `conntrack` of the configuration. A zero leaves the kernel's own value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +130,33 @@ pub fn node_ports(addresses: &NodePortAddresses) -> Vec<Parameter> {
         .serves_localhost()
         .then(|| exactly(name, 1, "nodePortAddresses"));
     localhost.into_iter().collect()
+}
+
+/// Which kernels of ipvs mode have a client's port wait when it is used again too soon, unless told
+/// otherwise: before the first there is no such parameter, and the last needs none.
+const REUSE_WAITS: Range<(u32, u32)> = (4, 1)..(5, 9);
+
+/// What ipvs mode asks for of a kernel of this version (major and minor), as kube-proxy does. Those
+/// below `net/ipv4/vs` are there once the module `ip_vs` is loaded.
+pub fn ipvs(strict_arp: bool, kernel: (u32, u32)) -> Vec<Parameter> {
+    let mode = "mode ipvs";
+    let mut wanted = vec![exactly(IPVS_CONNTRACK, 1, mode)];
+    if REUSE_WAITS.contains(&kernel) {
+        wanted.push(exactly("net/ipv4/vs/conn_reuse_mode", 0, mode));
+    }
+    wanted.extend([
+        exactly("net/ipv4/vs/expire_nodest_conn", 1, mode),
+        exactly("net/ipv4/vs/expire_quiescent_template", 1, mode),
+        exactly("net/ipv4/ip_forward", 1, mode),
+    ]);
+    if strict_arp {
+        let field = "ipvs.strictARP";
+        wanted.extend([
+            exactly("net/ipv4/conf/all/arp_ignore", 1, field),
+            exactly("net/ipv4/conf/all/arp_announce", 2, field),
+        ]);
+    }
+    wanted
 }
 
 /// How large the table may become, and the hash table that goes with it: the kernel's own is made
@@ -285,6 +316,39 @@ mod tests {
         assert_eq!(names(true, false), routed);
         assert_eq!(names(false, true), routed);
         assert_eq!(names(false, false), []);
+    }
+
+    #[test]
+    fn ipvs_wants_what_kube_proxy_sets() {
+        let values = |strict_arp, kernel| {
+            let wanted = ipvs(strict_arp, kernel);
+            wanted.iter().map(|p| (p.name, p.value)).collect::<Vec<_>>()
+        };
+        let always = [
+            (IPVS_CONNTRACK, 1),
+            ("net/ipv4/vs/expire_nodest_conn", 1),
+            ("net/ipv4/vs/expire_quiescent_template", 1),
+            ("net/ipv4/ip_forward", 1),
+        ];
+        assert_eq!(values(false, (6, 1)), always);
+        let arp = [
+            ("net/ipv4/conf/all/arp_ignore", 1),
+            ("net/ipv4/conf/all/arp_announce", 2),
+        ];
+        assert_eq!(values(true, (6, 1)), [&always[..], &arp].concat());
+        let reuse = ("net/ipv4/vs/conn_reuse_mode", 0);
+        for (kernel, expected) in [
+            ((3, 19), false),
+            ((4, 0), false),
+            ((4, 1), true),
+            ((5, 8), true),
+            ((5, 9), false),
+            ((5, 10), false),
+            ((6, 1), false),
+        ] {
+            let set = values(false, kernel).contains(&reuse);
+            assert_eq!(set, expected, "{kernel:?}");
+        }
     }
 
     #[test]

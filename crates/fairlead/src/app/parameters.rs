@@ -1,13 +1,13 @@
 //! Sets kernel parameters as the configuration wants them, again whenever that changes.
 //!
 //! What cannot be set is a warning: the proxy works with the kernel's own values, and a container
-//! that may not write them is a way to run it.
+//! that may not write them is a way to run it. Only ipvs mode cannot do without one.
 
 use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use fairlead_core::parameters::{ConntrackSettings, Parameter, conntrack};
+use fairlead_core::parameters::{ConntrackSettings, IPVS_CONNTRACK, Parameter, conntrack, ipvs};
 use fairlead_kernel::conntrack::{Conntrack, ConntrackSocket};
 use fairlead_kernel::cpus;
 use fairlead_kernel::sysctl::{ProcSys, SysctlError, Sysctls};
@@ -37,6 +37,24 @@ impl Parameters<ProcSys> {
 }
 
 impl<S: Sysctls> Parameters<S> {
+    /// Sets what ipvs mode needs, which has to have the module `ip_vs` loaded before.
+    ///
+    /// # Errors
+    /// Connections of IPVS are not tracked, and cannot be: then none is masqueraded, and answers
+    /// go past this node. Without the others the mode works, not as well: they are warned of.
+    #[allow(dead_code, reason = "the mode is opened by what comes next")]
+    pub(super) fn balance(
+        &mut self,
+        strict_arp: bool,
+        kernel: (u32, u32),
+    ) -> Result<(), SysctlError> {
+        self.apply(&ipvs(strict_arp, kernel));
+        match self.refused.remove(IPVS_CONNTRACK) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
     fn new(sysctls: S, load: fn(&mut S)) -> Self {
         Self {
             sysctls,
@@ -212,6 +230,23 @@ mod tests {
         parameters.sysctls.refuse_writes = None;
         assert_eq!(parameters.apply(&all), [""; 0]);
         assert_eq!(value(&parameters, MAX), "2");
+    }
+
+    #[test]
+    fn ipvs_does_without_all_but_tracked_connections() {
+        let forward = ("net/ipv4/ip_forward", "0");
+        let mut parameters = parameters(&[(IPVS_CONNTRACK, "0"), forward]);
+        let (set, said) = log_of(|| parameters.balance(true, (6, 1)));
+        assert_eq!(set, Ok(()));
+        // Of kube-proxy's six, four are not there.
+        assert_eq!(said.matches("WARN").count(), 4, "{said}");
+        assert_eq!(value(&parameters, IPVS_CONNTRACK), "1");
+        assert_eq!(value(&parameters, forward.0), "1");
+
+        parameters.apply(&[]);
+        parameters.sysctls.refuse_writes = Some(READ_ONLY);
+        let (set, _) = log_of(|| parameters.balance(true, (6, 1)));
+        assert_eq!(set.map_err(|error| error.name), Err(IPVS_CONNTRACK.into()));
     }
 
     #[test]
