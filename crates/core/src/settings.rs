@@ -36,12 +36,24 @@ pub struct Settings {
 }
 
 /// The settings of ipvs mode that shape what it writes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpvsSettings {
     /// Who chooses where a Service does not say (`--ipvs-scheduler`).
     pub scheduling: Scheduling,
+    /// Whether a Service may say. Where nothing can be chosen its annotation is not even read.
+    pub by_service: bool,
     /// Virtual servers with addresses in these networks are others' (`--ipvs-exclude-cidrs`).
     pub exclude_cidrs: Vec<IpNet>,
+}
+
+impl Default for IpvsSettings {
+    fn default() -> IpvsSettings {
+        IpvsSettings {
+            scheduling: Scheduling::default(),
+            by_service: true,
+            exclude_cidrs: Vec::new(),
+        }
+    }
 }
 
 impl Default for Settings {

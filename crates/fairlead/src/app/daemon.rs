@@ -21,7 +21,7 @@ use fairlead_kernel::sysctl::ProcSys;
 
 use super::Options;
 use super::host::HostAddresses;
-use super::mode;
+use super::mode::Opened;
 use super::parameters::Parameters;
 use super::proxier::Proxier;
 use super::servers::Seen;
@@ -30,7 +30,7 @@ use super::start::Start;
 use super::sweeper::{self, Sweep};
 use super::sync::{intervals, remove_leftovers};
 use super::told::Told;
-use crate::config::ConfigWatch;
+use crate::config::{ConfigWatch, Mode};
 use crate::http::Alarms;
 use crate::metrics::Metrics;
 
@@ -41,6 +41,8 @@ pub(super) struct Daemon {
     pub(super) config_watch: Option<ConfigWatch>,
     /// The kernel's parameters of connection tracking.
     pub(super) conntrack: Parameters<ProcSys>,
+    /// The mode that runs.
+    pub(super) mode: Mode,
     /// The families that are served.
     pub(super) families: Vec<Family>,
     /// Until there is enough known of this node to begin.
@@ -68,28 +70,28 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Opens everything that is needed. Nothing is programmed yet.
+    /// Opens everything else that is needed. Nothing is programmed yet.
     pub(super) fn new(
         options: Options,
+        opened: Opened,
         source: Source,
         config_watch: Option<ConfigWatch>,
         conntrack: Parameters<ProcSys>,
-        families: &[Family],
         seen: Seen,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Daemon> {
-        let (engine, rules) = mode::open(&options, families)?;
         let mut model = Model::new(options.settings);
         model.set_started(Timestamp::now().as_nanosecond());
         Ok(Daemon {
-            start: Some(Start::new(families, source.is_cluster())),
+            start: Some(Start::new(&opened.families, source.is_cluster())),
             source,
             config_watch,
             conntrack,
-            families: families.to_vec(),
+            mode: opened.mode,
+            families: opened.families,
             model,
-            engine,
-            rules,
+            engine: opened.engine,
+            rules: opened.in_charge,
             look_at: None,
             unrest: Unrest::default(),
             host: HostAddresses::open()?,

@@ -28,7 +28,7 @@ use fairlead_kernel::nft::counters::CounterSocket;
 #[cfg(test)]
 pub(crate) use events::ALL as EVENTS;
 pub(crate) use host::{addresses as host_addresses, remove_leftovers};
-pub(crate) use options::{Options, SourceOptions};
+pub(crate) use options::{Fallback, Options, SourceOptions};
 
 use crate::config::{ConfigWatch, Mode};
 use crate::health::{Health, Moment};
@@ -51,15 +51,18 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
         Parameters::of_this_host().apply(&wanted);
         return Ok(());
     }
+    let opened = mode::open(&options, families)?;
+    let options = options.in_mode(opened.mode);
+    let families = opened.families.clone();
     let health = Health::new(options.patience());
     let metrics =
         Arc::new(Metrics::new(options.mode, &families).context("cannot register metrics")?);
     metrics.features(&options.gates);
-    metrics.proxy_mode(options.mode, options.mode);
+    metrics.proxy_mode(options.configured(), options.mode);
     let source = Source::open(&options, &metrics, &health)?;
     if options.once {
         let seen = Seen::by_nobody(&options, health, &families);
-        return Daemon::new(options, source, config, conntrack, &families, seen, metrics)?.once();
+        return Daemon::new(options, opened, source, config, conntrack, seen, metrics)?.once();
     }
     if options.settings.traffic_counters {
         let counters = CounterSocket::open().context("cannot read counters")?;
@@ -76,7 +79,7 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
         &metrics,
         source.events(),
     )?;
-    let mut daemon = Daemon::new(options, source, config, conntrack, &families, seen, metrics)?;
+    let mut daemon = Daemon::new(options, opened, source, config, conntrack, seen, metrics)?;
     health.started(&families);
     daemon.forever()
 }

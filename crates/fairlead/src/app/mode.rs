@@ -25,12 +25,37 @@ use crate::config::{IptablesVariant, Mode};
 /// The match of rules that count in accounting objects.
 const ACCOUNTING: &str = "nfacct";
 
-/// Opens the engine of the mode for these families, and says what it is in charge of.
-pub(super) fn open(
+/// What runs.
+pub(super) struct Opened {
+    /// The mode: the one that was asked for, or its fallback.
+    pub(super) mode: Mode,
+    /// The families that are served.
+    pub(super) families: Vec<Family>,
+    /// Its engine.
+    pub(super) engine: Box<dyn Proxier>,
+    /// What the engine is in charge of.
+    pub(super) in_charge: InCharge,
+}
+
+/// Opens the mode that can run here, for these families.
+pub(super) fn open(options: &Options, families: Vec<Family>) -> anyhow::Result<Opened> {
+    let mode = options.mode;
+    let (engine, in_charge) = engine(mode, options, &families)?;
+    Ok(Opened {
+        mode,
+        families,
+        engine,
+        in_charge,
+    })
+}
+
+/// Opens the engine of a mode, and says what it is in charge of.
+fn engine(
+    mode: Mode,
     options: &Options,
     families: &[Family],
 ) -> anyhow::Result<(Box<dyn Proxier>, InCharge)> {
-    match options.mode {
+    match mode {
         Mode::Nftables => {
             let tables: Vec<_> = families.iter().copied().map(table).collect();
             let nft = WatchedNft::open(&tables).context("cannot talk to nf_tables")?;

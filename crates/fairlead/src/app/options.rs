@@ -9,15 +9,21 @@ use std::time::Duration;
 
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
+use fairlead_kernel::ipvs::server::Timeouts;
 
 use crate::config::v1alpha1::KubeProxyConfiguration;
-use crate::config::{Gates, IptablesVariant, Mode};
+use crate::config::{Gates, IptablesVariant, IpvsOptions, Mode};
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// How Services are implemented.
+    /// How Services are implemented. The one that was asked for, until it turns out that another
+    /// has to run: see [`Options::in_mode`].
     pub(crate) mode: Mode,
+    /// What runs where the kernel has no IPVS, in ipvs mode.
+    pub(crate) fallback: Option<Fallback>,
+    /// What ipvs mode asks of the kernel.
+    pub(crate) ipvs: IpvsOptions,
     /// Which iptables is written, in iptables mode.
     pub(crate) iptables_variant: IptablesVariant,
     /// What shapes the rules.
@@ -60,6 +66,15 @@ pub(crate) struct Options {
     pub(crate) config: Arc<KubeProxyConfiguration>,
 }
 
+/// What runs where the mode that was asked for cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fallback {
+    /// The mode.
+    pub(crate) mode: Mode,
+    /// What the same configuration means in it.
+    pub(crate) settings: Settings,
+}
+
 /// Where objects come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceOptions {
@@ -75,6 +90,20 @@ pub(crate) enum SourceOptions {
 }
 
 impl Options {
+    /// The mode that was asked for.
+    pub(crate) fn configured(&self) -> Mode {
+        Mode::of(&self.config.mode)
+    }
+
+    /// The same where this mode runs, which is that of the options or its fallback.
+    pub(crate) fn in_mode(mut self, running: Mode) -> Options {
+        if let Some(fallback) = self.fallback.take_if(|fallback| fallback.mode == running) {
+            self.mode = fallback.mode;
+            self.settings = fallback.settings;
+        }
+        self
+    }
+
     /// How long a change may wait before the rules are called stale, as in kube-proxy.
     pub(crate) fn patience(&self) -> Duration {
         2 * self.sync_period
@@ -87,8 +116,9 @@ impl Options {
             .iter()
             .map(|gate| format!("{}={}", gate.name, gate.enabled));
         let mode = match self.mode {
-            Mode::Nftables | Mode::Ipvs => format!("mode {}", self.mode),
+            Mode::Nftables => "mode nftables".to_owned(),
             Mode::Iptables => format!("mode iptables, variant {}", self.iptables_variant.name()),
+            Mode::Ipvs => self.told_of_ipvs(),
         };
         let mut told = vec![
             mode,
@@ -103,6 +133,19 @@ impl Options {
             told.push(format!("the taint {taint} goes after the first sync"));
         }
         told
+    }
+
+    fn told_of_ipvs(&self) -> String {
+        let IpvsOptions {
+            strict_arp,
+            timeouts,
+        } = self.ipvs;
+        let fallback = self.fallback.as_ref().map(|fallback| fallback.mode.name());
+        let fallback = fallback.unwrap_or("none");
+        let Timeouts { tcp, tcp_fin, udp } = timeouts;
+        format!(
+            "mode ipvs, fallback {fallback}, strict ARP {strict_arp}, timeouts of {tcp} s, {tcp_fin} s and {udp} s"
+        )
     }
 }
 

@@ -19,6 +19,7 @@ impl Daemon {
         let node = self.model.node();
         let judgement = judge(
             &self.seen.configuration.effective(),
+            self.mode,
             &NodeFamilies {
                 primary: node.primary_family(),
                 dual_stack: self.families.len() > 1,
@@ -51,6 +52,7 @@ impl Daemon {
             live,
             warnings,
         } = reread;
+        let options = options.in_mode(self.mode);
         for warning in warnings {
             warn!("{warning}");
         }

@@ -57,6 +57,8 @@ pub(super) fn without_effect(completed: &Completed<'_>) -> Vec<String> {
 fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
     const NO_COUNTERS: &str =
         "its rules are kube-proxy's, which do not count the traffic of Services";
+    const IPVS_COUNTS: &str = "IPVS counts by itself, see ipvsadm --list --stats";
+    const NO_IPVS: &str = "it is for ipvs mode";
     let (given, config) = (completed.given, &completed.config);
     let by_flags = completed.lines.is_none();
     // Without a mode the bit of iptables mode counts in ours.
@@ -64,7 +66,7 @@ fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
     let localhost = config.iptables.localhost_node_ports == Some(true);
     let counts = given.flags.other.traffic_counters;
     let rows = match Mode::of(&config.mode) {
-        Mode::Nftables => [
+        Mode::Nftables => vec![
             (
                 by_flags && !is_lent,
                 "iptables-masquerade-bit",
@@ -76,8 +78,9 @@ fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
                 "use the word localhost in --nodeport-addresses",
             ),
             (true, "iptables-variant", "it is for iptables mode"),
+            (true, "ipvs-fallback", NO_IPVS),
         ],
-        Mode::Iptables | Mode::Ipvs => [
+        Mode::Iptables => vec![
             (
                 by_flags,
                 "nftables-masquerade-bit",
@@ -85,6 +88,21 @@ fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
             ),
             (counts, "traffic-counters", NO_COUNTERS),
             (true, "metrics-max-services", NO_COUNTERS),
+            (true, "ipvs-fallback", NO_IPVS),
+        ],
+        Mode::Ipvs => vec![
+            (
+                by_flags,
+                "nftables-masquerade-bit",
+                "use --iptables-masquerade-bit",
+            ),
+            (
+                by_flags && localhost,
+                "iptables-localhost-nodeports",
+                "its node ports never answer on localhost",
+            ),
+            (counts, "traffic-counters", IPVS_COUNTS),
+            (true, "metrics-max-services", IPVS_COUNTS),
         ],
     };
     let told = rows

@@ -32,14 +32,19 @@ pub(crate) struct Judgement {
     pub(crate) errors: Vec<String>,
 }
 
-/// As in kube-proxy, whose users of iptables mode know it.
+/// As in kube-proxy, whose users of iptables and ipvs mode know it.
 const NODE_PORTS_EVERYWHERE: &str = "nodePortAddresses is not set: node ports answer on all local addresses; \
                                      primary limits them to those of the Node";
 
-/// Compares the families in a configuration with the node's.
-pub(crate) fn judge(config: &KubeProxyConfiguration, node: &NodeFamilies<'_>) -> Judgement {
+/// Compares the families in a configuration with the node's. Not all modes answer on as many
+/// addresses where none are given.
+pub(crate) fn judge(
+    config: &KubeProxyConfiguration,
+    running: Mode,
+    node: &NodeFamilies<'_>,
+) -> Judgement {
     let mut judgement = Judgement::default();
-    node_ports(config, node, &mut judgement.warnings);
+    node_ports(config, running, node, &mut judgement.warnings);
     if config.detect_local_mode == "NodeCIDR" && node.pod_cidrs.is_empty() {
         judgement.warnings.push(NO_POD_CIDRS.to_owned());
     }
@@ -50,12 +55,13 @@ pub(crate) fn judge(config: &KubeProxyConfiguration, node: &NodeFamilies<'_>) ->
 /// Node ports of a family that nobody thought of answer on all of the node's addresses.
 fn node_ports(
     config: &KubeProxyConfiguration,
+    running: Mode,
     node: &NodeFamilies<'_>,
     warnings: &mut Vec<String>,
 ) {
     let entries = config.node_port_addresses.as_deref().unwrap_or_default();
     // Words mean addresses of both families, and so does nothing, which is a word's worth.
-    if entries.is_empty() && Mode::of(&config.mode) != Mode::Nftables {
+    if entries.is_empty() && running != Mode::Nftables {
         warnings.push(NODE_PORTS_EVERYWHERE.to_owned());
     }
     if entries.is_empty() || entries.iter().any(|entry| parse_net(entry.trim()).is_err()) {

@@ -15,8 +15,8 @@ use super::duration::GoDuration;
 use super::gates::Gates;
 use super::mode::{IptablesVariant, Mode};
 use super::validate::{Findings, cluster_cidrs, periods, sync_periods, validate};
-use super::{ConfigErrors, node_ports};
-use crate::app::{Options, SourceOptions};
+use super::{ConfigErrors, ipvs, mode, node_ports};
+use crate::app::{Fallback, Options, SourceOptions};
 
 /// The options, or everything that is wrong.
 pub(super) fn options(
@@ -26,7 +26,10 @@ pub(super) fn options(
     let mut findings = Findings::new(completed.origin());
     let gates = gates(completed, &mut findings, warnings);
     validate(completed, &gates, &mut findings);
-    let settings = settings(completed, &gates, &mut findings);
+    let mode = Mode::of(&completed.config.mode);
+    let settings = settings(completed, &gates, mode, &mut findings);
+    let fallback = fallback(completed, &gates, &mut findings);
+    let ipvs = ipvs::options(&completed.config, &mut findings);
     let (min_sync_period, sync_period) = sync(completed, &mut findings);
     let metrics_max_services = max_services(completed, &mut findings);
     let iptables_variant = variant(completed, &mut findings);
@@ -37,7 +40,9 @@ pub(super) fn options(
     let config = &completed.config;
     let other = &completed.given.flags.other;
     Ok(Options {
-        mode: Mode::of(&config.mode),
+        mode,
+        fallback,
+        ipvs,
         iptables_variant,
         settings,
         source,
@@ -76,10 +81,34 @@ fn gates(
     gates
 }
 
-fn settings(completed: &Completed<'_>, gates: &Gates, findings: &mut Findings<'_>) -> Settings {
+/// What runs where ipvs mode cannot, with the settings of that.
+fn fallback(
+    completed: &Completed<'_>,
+    gates: &Gates,
+    findings: &mut Findings<'_>,
+) -> Option<Fallback> {
+    let word = &completed.given.flags.other.ipvs_fallback;
+    let mode = mode::fallback(word).unwrap_or_else(|message| {
+        findings.refuse("--ipvs-fallback", message);
+        None
+    })?;
+    if Mode::of(&completed.config.mode) != Mode::Ipvs {
+        return None;
+    }
+    let settings = settings(completed, gates, mode, findings);
+    Some(Fallback { mode, settings })
+}
+
+/// The settings of a mode that runs. What was written for the one that was asked for counts; what
+/// was not, and what a mode cannot do, is as the mode has it.
+fn settings(
+    completed: &Completed<'_>,
+    gates: &Gates,
+    mode: Mode,
+    findings: &mut Findings<'_>,
+) -> Settings {
     let config = &completed.config;
-    let mode = Mode::of(&config.mode);
-    let (all, bit) = match mode {
+    let (all, bit) = match Mode::of(&config.mode) {
         Mode::Nftables => (
             config.nftables.masquerade_all,
             config.nftables.masquerade_bit,
@@ -102,10 +131,10 @@ fn settings(completed: &Completed<'_>, gates: &Gates, findings: &mut Findings<'_
         masquerade_mark: 1u32.checked_shl(bit).unwrap_or_default(),
         node_port_addresses: node_ports::of(config, mode, findings),
         node_ip: node_ip.filter(|ip| !ip.is_unspecified()),
-        // The rules of iptables mode are kube-proxy's, and those do not count.
+        // The rules of iptables mode are kube-proxy's, and those do not count; IPVS does so itself.
         traffic_counters: mode == Mode::Nftables && completed.given.flags.other.traffic_counters,
         external_ips: gates.external_ips(),
-        ipvs: fairlead_core::settings::IpvsSettings::default(),
+        ipvs: ipvs::settings(config, mode, findings),
     }
 }
 

@@ -16,6 +16,7 @@ mod effect;
 mod families;
 mod file;
 mod gates;
+mod ipvs;
 mod logging;
 mod meaning;
 mod mode;
@@ -38,6 +39,7 @@ pub(crate) use compare::{is_idle, is_live};
 pub(crate) use defaults::{HEALTHZ_PORT, METRICS_PORT, with_defaults};
 pub(crate) use families::{NodeFamilies, judge};
 pub(crate) use gates::Gates;
+pub(crate) use ipvs::IpvsOptions;
 #[cfg(test)]
 pub(crate) use mode::is_built;
 pub(crate) use mode::{IptablesVariant, Mode};

@@ -76,6 +76,21 @@ impl IptablesVariant {
     }
 }
 
+/// The words in `--ipvs-fallback`, and what runs by each where the kernel has no IPVS.
+const FALLBACKS: [(&str, Option<Mode>); 3] = [
+    ("nftables", Some(Mode::Nftables)),
+    ("iptables", Some(Mode::Iptables)),
+    ("none", None),
+];
+
+/// What runs where the kernel has no IPVS, by the word in `--ipvs-fallback`.
+pub(super) fn fallback(word: &str) -> Result<Option<Mode>, String> {
+    let known = FALLBACKS.into_iter().find(|(name, _)| *name == word);
+    let (_, mode) =
+        known.ok_or_else(|| format!("{word:?} is none of nftables, iptables and none"))?;
+    Ok(mode)
+}
+
 /// What a word is as a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {

@@ -24,10 +24,16 @@ pub(super) fn of(
     match mode {
         Mode::Nftables if is_nothing => NodePortAddresses::primary(),
         Mode::Nftables => given,
-        Mode::Ipvs => NodePortAddresses {
-            all: given.all || is_nothing,
-            ..given
-        },
+        Mode::Ipvs => {
+            if given.localhost {
+                let message = "node ports cannot answer on localhost in ipvs mode";
+                findings.refuse(FIELD, message);
+            }
+            NodePortAddresses {
+                all: given.all || is_nothing,
+                ..given
+            }
+        }
         Mode::Iptables => {
             let loopback = config.iptables.localhost_node_ports.unwrap_or(true);
             if given.localhost && !loopback {

@@ -53,7 +53,11 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn not_negative<T: PartialOrd + Default + Display + Copy>(&mut self, field: &str, value: T) {
+    pub(super) fn not_negative<T: PartialOrd + Default + Display + Copy>(
+        &mut self,
+        field: &str,
+        value: T,
+    ) {
         if value < T::default() {
             let message = format!("{value} must be greater than or equal to 0");
             self.refuse(field, message);
@@ -79,9 +83,6 @@ pub(super) fn validate(completed: &Completed<'_>, gates: &Gates, findings: &mut 
     findings.not_negative("clientConnection.burst", config.client_connection.burst);
     masquerading(config, findings);
     conntrack(config, findings);
-    if config.mode == "ipvs" {
-        ipvs(config, findings);
-    }
     hidden_metrics(&config.show_hidden_metrics_for_version, findings);
     logging::validate(&config.logging, gates, findings);
 }
@@ -178,19 +179,6 @@ fn conntrack(config: &KubeProxyConfiguration, findings: &mut Findings<'_>) {
         ("udpStreamTimeout", conntrack.udp_stream_timeout),
     ] {
         findings.not_negative(&format!("conntrack.{field}"), value);
-    }
-}
-
-fn ipvs(config: &KubeProxyConfiguration, findings: &mut Findings<'_>) {
-    let ipvs = &config.ipvs;
-    findings.not_negative("ipvs.tcpTimeout", ipvs.tcp_timeout);
-    findings.not_negative("ipvs.tcpFinTimeout", ipvs.tcp_fin_timeout);
-    findings.not_negative("ipvs.udpTimeout", ipvs.udp_timeout);
-    let excluded = ipvs.exclude_cidrs.as_deref().unwrap_or_default();
-    for (index, text) in excluded.iter().enumerate() {
-        if let Err(error) = parse_net(text) {
-            findings.refuse(&format!("ipvs.excludeCIDRs[{index}]"), error.to_string());
-        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) use table::{Command, Flag, Standing};
 
 use crate::config::duration::GoDuration;
 use crate::config::v1alpha1::KubeProxyConfiguration;
-use crate::config::{IptablesVariant, with_defaults};
+use crate::config::{IptablesVariant, Mode, with_defaults};
 
 /// Under which name the program was started. It decides what a few flags mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub(crate) struct Other {
     pub(crate) min_sync_period: GoDuration,
     pub(crate) startup_taint: String,
     pub(crate) iptables_variant: String,
+    pub(crate) ipvs_fallback: String,
     pub(crate) traffic_counters: bool,
     pub(crate) metrics_max_services: i32,
     pub(crate) format: String,
@@ -89,6 +90,7 @@ impl Default for Flags {
                 min_sync_period: min_sync,
                 startup_taint: String::new(),
                 iptables_variant: IptablesVariant::Auto.name().to_owned(),
+                ipvs_fallback: Mode::Nftables.name().to_owned(),
                 traffic_counters: true,
                 metrics_max_services: 1000,
                 format: "text".to_owned(),

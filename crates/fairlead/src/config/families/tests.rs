@@ -20,7 +20,8 @@ fn judged(change: Change, primary: Family, dual_stack: bool, pod_cidrs: &[&str])
         dual_stack,
         pod_cidrs: &pod_cidrs,
     };
-    judge(&config(change), &node)
+    let config = config(change);
+    judge(&config, Mode::of(&config.mode), &node)
 }
 
 fn words(texts: &[&str]) -> Vec<String> {
@@ -69,6 +70,8 @@ fn node_ports_everywhere_are_told_of_where_nobody_asked_for_them() {
     let expected = "nodePortAddresses is not set: node ports answer on all local addresses; primary limits them to \
                     those of the Node";
     assert_eq!(judgement.warnings, [expected]);
+    let ipvs: Change = |config| "ipvs".clone_into(&mut config.mode);
+    assert_eq!(judged(ipvs, Family::V4, true, &[]), judgement);
     let all: Change = |config| {
         "iptables".clone_into(&mut config.mode);
         config.node_port_addresses = Some(words(&["0.0.0.0/0", "::/0"]));

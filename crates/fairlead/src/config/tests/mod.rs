@@ -3,6 +3,7 @@
 mod accepted;
 mod addresses;
 mod iptables;
+mod ipvs;
 mod kept;
 mod meant;
 mod precedence;

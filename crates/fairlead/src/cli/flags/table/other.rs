@@ -8,7 +8,7 @@ const FEW_REQUESTS: &str = "the API is sent a few requests, and less when it fai
 const USERSPACE: &str = "it was for userspace mode, which kube-proxy no longer has";
 
 /// Fairlead's own.
-pub(super) static OURS: [Flag; 9] = [
+pub(super) static OURS: [Flag; 10] = [
     Flag::new(
         "manifests",
         Slot::Text(|flags| &mut flags.other.manifests),
@@ -63,6 +63,13 @@ pub(super) static OURS: [Flag; 9] = [
         Slot::Text(|flags| &mut flags.other.iptables_variant),
         "Which of the kernel's two iptables is written in iptables mode: nft, legacy, or auto for the one that has \
          rules already, or else that of the program iptables.",
+    )
+    .standing(Standing::Always),
+    Flag::new(
+        "ipvs-fallback",
+        Slot::Text(|flags| &mut flags.other.ipvs_fallback),
+        "The mode that runs where ipvs mode is asked for and the kernel has no IPVS: nftables, iptables, or none to end \
+         with an error instead.",
     )
     .standing(Standing::Always),
 ];

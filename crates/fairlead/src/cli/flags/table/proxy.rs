@@ -144,7 +144,8 @@ pub(super) static FLAGS: [Flag; 27] = [
         "ipvs-scheduler",
         &["ipvs.scheduler"],
         Slot::Text(|flags| &mut flags.config.ipvs.scheduler),
-        "How ipvs mode chooses an endpoint.",
+        "Who chooses an endpoint in ipvs mode where a Service has no annotation fairlead.dev/scheduler: rr, wrr, lc, wlc, \
+         lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf; empty means rr.",
     ),
     Flag::of(
         "ipvs-exclude-cidrs",
