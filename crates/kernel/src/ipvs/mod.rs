@@ -4,4 +4,8 @@
 //! A virtual server is what clients address; its real servers are who answers.
 
 pub mod handle;
+pub mod module;
+pub mod scheduler;
 pub mod server;
+pub mod socket;
+mod wire;

@@ -92,6 +92,11 @@ impl Builder {
         self.bytes(kind, &[value]);
     }
 
+    /// Writes an attribute that holds a 16-bit number in the host's byte order.
+    pub fn u16(&mut self, kind: u16, value: u16) {
+        self.bytes(kind, &value.to_ne_bytes());
+    }
+
     /// Writes an attribute that holds a 32-bit number in the host's byte order.
     pub fn u32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_ne_bytes());

@@ -24,6 +24,8 @@ pub enum Protocol {
     Netfilter,
     /// `NETLINK_ROUTE`: links, addresses, routes.
     Route,
+    /// `NETLINK_GENERIC`: families that are found by name, such as IPVS's.
+    Generic,
 }
 
 impl Protocol {
@@ -32,6 +34,7 @@ impl Protocol {
             Protocol::Netfilter => Some(netlink::NETFILTER),
             // NETLINK_ROUTE is 0, which rustix has as the lack of a protocol.
             Protocol::Route => None,
+            Protocol::Generic => Some(netlink::GENERIC),
         }
     }
 
@@ -39,6 +42,7 @@ impl Protocol {
         match self {
             Protocol::Netfilter => "NETLINK_NETFILTER",
             Protocol::Route => "NETLINK_ROUTE",
+            Protocol::Generic => "NETLINK_GENERIC",
         }
     }
 }

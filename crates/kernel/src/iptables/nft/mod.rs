@@ -24,6 +24,7 @@ use crate::nft::monitor::{LARGE, NftMonitor, Touched};
 use crate::nft::observe::is_of;
 use crate::nft::socket::{NftSocket, each_answer, failed, shortened};
 use crate::nft::wire;
+pub(crate) use read::has_match;
 use transaction::{Place, Subject, Transaction};
 
 /// Whether the kernel has extensions of iptables for nf_tables (CONFIG_NFT_COMPAT). Without them

@@ -44,7 +44,7 @@ pub(super) fn check_extensions(socket: &mut Socket) -> Result<(), CallError> {
 const GET_EXTENSION: &str = "NFNL_MSG_COMPAT_GET";
 
 /// Whether rules can have a match of this name; the kernel loads it if it can.
-pub(super) fn has_match(socket: &mut Socket, name: &str) -> Result<bool, CallError> {
+pub(crate) fn has_match(socket: &mut Socket, name: &str) -> Result<bool, CallError> {
     let request = Request {
         kind: wire::NFNL_MSG_COMPAT_GET,
         flags: 0,
