@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use crate::error::CallError;
 use crate::iptables::handle::{Applied, ApplyError, Iptables};
 use crate::iptables::{handle as iptables, ruleset as xt};
+use crate::ipvs::handle::{self as ipvs, Ipvs};
+use crate::ipvs::server::{ObservedReal, Timeouts, VirtualAddress, VirtualServer};
 use crate::link::{AddressDevice, DeviceOp, DeviceRefusal};
 use crate::nft::handle::{CommitError, Committed, Nft, ObservedTable};
 use crate::nft::ruleset::{Batch, TableId};
@@ -28,9 +30,10 @@ pub enum Fault {
 pub enum Call {
     /// [`Nft::commit`].
     Commit,
-    /// [`Iptables::apply`] or [`AddressDevice::apply`].
+    /// [`Iptables::apply`], [`AddressDevice::apply`], [`Ipvs::apply`] or [`Ipvs::set_timeouts`].
     Apply,
-    /// [`Nft::observe`], [`Iptables::observe`] or [`AddressDevice::held`].
+    /// [`Nft::observe`], [`Iptables::observe`], [`AddressDevice::held`], [`Ipvs::servers`] or
+    /// [`Ipvs::reals`].
     Observe,
 }
 
@@ -116,6 +119,24 @@ impl<N: AddressDevice, F: FnMut(Call) -> Option<Fault>> AddressDevice for Faulty
 
     fn apply(&mut self, ops: &[DeviceOp]) -> Result<Vec<DeviceRefusal>, CallError> {
         self.attempt(Call::Apply, |device| device.apply(ops))
+    }
+}
+
+impl<N: Ipvs, F: FnMut(Call) -> Option<Fault>> Ipvs for Faulty<N, F> {
+    fn apply(&mut self, ops: &[ipvs::Op]) -> Result<ipvs::Applied, CallError> {
+        self.attempt(Call::Apply, |ipvs| ipvs.apply(ops))
+    }
+
+    fn servers(&mut self) -> Result<Vec<VirtualServer>, CallError> {
+        self.attempt(Call::Observe, Ipvs::servers)
+    }
+
+    fn reals(&mut self, of: VirtualAddress) -> Result<Vec<ObservedReal>, CallError> {
+        self.attempt(Call::Observe, |ipvs| ipvs.reals(of))
+    }
+
+    fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), CallError> {
+        self.attempt(Call::Apply, |ipvs| ipvs.set_timeouts(timeouts))
     }
 }
 

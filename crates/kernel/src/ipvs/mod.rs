@@ -3,9 +3,11 @@
 //!
 //! A virtual server is what clients address; its real servers are who answers.
 
+pub mod fake;
 pub mod handle;
 pub mod module;
 pub mod scheduler;
 pub mod server;
 pub mod socket;
+pub mod text;
 mod wire;
