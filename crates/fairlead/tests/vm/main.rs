@@ -6,6 +6,9 @@
 
 mod chains;
 mod conformance;
+#[path = "../../../kernel/tests/ipvs/cases.rs"]
+mod ipvs_cases;
+mod ipvs_handle;
 #[path = "../rig/recorded.rs"]
 mod recorded;
 #[path = "../rig/mod.rs"]
@@ -24,12 +27,24 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Test = fn() -> Result<(), Failed>;
 
 /// What runs in the machine, by name.
-const TESTS: [(&str, Test); 4] = [
+const TESTS: [(&str, Test); 7] = [
     ("chains_that_nothing_uses_go", chains::go_when_unused),
     ("clients_meet_what_was_recorded", conformance::is_met),
     (
         "iptables_has_what_was_recorded",
         conformance::is_met_by_iptables,
+    ),
+    (
+        "ipvs_answers_as_the_fake_does",
+        ipvs_handle::answers_as_the_fake_does,
+    ),
+    (
+        "ipvs_is_loaded_when_it_is_asked",
+        ipvs_handle::is_loaded_when_it_is_asked,
+    ),
+    (
+        "ipvs_is_loaded_with_a_match_of_iptables",
+        ipvs_handle::is_loaded_with_a_match,
     ),
     ("sctp_is_forwarded", sctp::is_forwarded),
 ];
