@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fairlead_core::api::Change;
 
 use crate::outcome::{self, Difference, Outcomes, read_json};
-use crate::{Lab, LabError, questions};
+use crate::{Lab, LabError, ipvs, questions};
 
 /// A recorded case.
 #[derive(Debug, Clone)]
@@ -20,21 +20,21 @@ pub struct Case {
     pub objects: PathBuf,
     /// The flags that kube-proxy was started with, besides the mode and the API server's address.
     pub args: Vec<String>,
-    /// What kube-proxy programmed, in the words of `nft` or `iptables-save`; recorded of some cases
-    /// in nftables mode, of all in iptables mode.
+    /// What kube-proxy programmed, in the words of `nft`, `iptables-save` or `ipvsadm`; recorded of
+    /// some cases in nftables mode, of most in ipvs mode and of all in iptables mode.
     pub rules: PathBuf,
     /// What clients met then.
     pub expected: Outcomes,
 }
 
 impl Case {
-    /// Reads the case in `folder` as it was recorded in a proxy mode.
+    /// Reads the case in `folder` as it was recorded in a proxy mode. In ipvs mode the outcomes of
+    /// nftables mode are expected, but for those that the case names with their reason.
     pub fn read(folder: &Path, mode: &str) -> Result<Case, LabError> {
-        let mut expected = outcome::read(&folder.join(format!("{mode}.outcomes.json")))?;
-        let again = folder.join(format!("{mode}.again.json"));
-        if again.exists() {
-            expected.extend(outcome::read(&again)?);
-        }
+        let expected = match mode {
+            "ipvs" => ipvs::expected(folder, recorded(folder, "nftables")?)?,
+            mode => recorded(folder, mode)?,
+        };
         let name = folder.file_name().unwrap_or_default();
         Ok(Case {
             name: name.to_string_lossy().into_owned(),
@@ -51,6 +51,16 @@ impl Case {
         let got = lab.ask_all(&questions(objects)?)?;
         Ok(outcome::compare(&self.expected, &got))
     }
+}
+
+/// What clients met; what was asked again stands instead of what was recorded.
+fn recorded(folder: &Path, mode: &str) -> Result<Outcomes, LabError> {
+    let mut outcomes = outcome::read(&folder.join(format!("{mode}.outcomes.json")))?;
+    let again = folder.join(format!("{mode}.again.json"));
+    if again.exists() {
+        outcomes.extend(outcome::read(&again)?);
+    }
+    Ok(outcomes)
 }
 
 /// All cases in `folder`, by name, as they were recorded in a proxy mode.

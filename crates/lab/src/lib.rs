@@ -34,6 +34,7 @@ mod probe;
 pub mod api_server;
 pub mod conformance;
 pub mod iptables;
+pub mod ipvs;
 pub mod outcome;
 pub mod privilege;
 pub mod questions;

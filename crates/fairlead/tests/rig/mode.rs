@@ -9,20 +9,28 @@ use fairlead_lab::iptables::Variant;
 pub(crate) enum Mode {
     Nftables,
     Iptables(Variant),
+    Ipvs,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Mode; 3] = [
+    pub(crate) const ALL: [Mode; 4] = [
         Mode::Nftables,
         Mode::Iptables(Variant::Nft),
         Mode::Iptables(Variant::Legacy),
+        Mode::Ipvs,
     ];
+
+    /// Whether any host's kernel can do it. IPVS is a module that many have not.
+    pub(crate) fn is_for_any_host(self) -> bool {
+        self != Mode::Ipvs
+    }
 
     /// As kube-proxy calls it, which has no variants.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Mode::Nftables => "nftables",
             Mode::Iptables(_) => "iptables",
+            Mode::Ipvs => "ipvs",
         }
     }
 
@@ -39,8 +47,8 @@ impl Mode {
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Mode::Nftables => f.write_str("nftables"),
             Mode::Iptables(variant) => write!(f, "iptables-{variant}"),
+            other => f.write_str(other.name()),
         }
     }
 }

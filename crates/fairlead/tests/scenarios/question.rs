@@ -1,4 +1,4 @@
-//! A question as text, `[in MODE ]CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
+//! A question as text, `[in MODES ]CLIENTS -> ADDRESS:PORT/PROTOCOL => EXPECTED`, and its answer judged.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,6 +8,7 @@ use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Failure, Lab, LabError, Series, Source};
 use serde::Deserialize;
 
+use crate::modes::Modes;
 use crate::rig::Mode;
 
 /// How often a client asks for each endpoint that it should meet: one of two is missed by chance
@@ -25,8 +26,8 @@ const CROWD: std::ops::Range<u8> = 200..232;
 #[serde(try_from = "String")]
 pub(crate) struct Question {
     text: String,
-    /// The name of the only mode in which it is asked.
-    mode: Option<String>,
+    /// The modes in which it is asked.
+    modes: Modes,
     /// Each asks for itself, and is judged for itself.
     pub(crate) askers: Vec<Asker>,
     protocol: Protocol,
@@ -70,7 +71,7 @@ impl Question {
 
     /// Whether it is asked in this mode.
     pub(crate) fn is_asked_in(&self, mode: Mode) -> bool {
-        self.mode.as_deref().is_none_or(|only| only == mode.name())
+        self.modes.have(mode)
     }
 
     /// Asks for one of the askers.
@@ -186,12 +187,9 @@ impl TryFrom<String> for Question {
     type Error = String;
 
     fn try_from(text: String) -> Result<Question, String> {
-        let (mode, question) = match text
-            .strip_prefix("in ")
-            .and_then(|rest| rest.split_once(' '))
-        {
-            Some((mode, rest)) => (Some(self::mode(mode)?.to_owned()), rest),
-            None => (None, &*text),
+        let (modes, question) = match text.strip_prefix("in ") {
+            Some(rest) => Modes::before(rest)?,
+            None => (Modes::default(), &*text),
         };
         let parts = question.split_once(" -> ").and_then(|(askers, rest)| {
             let (target, expected) = rest.split_once(" => ")?;
@@ -203,7 +201,7 @@ impl TryFrom<String> for Question {
         })?;
         let in_it = |error| format!("{error} in {text:?}");
         Ok(Question {
-            mode,
+            modes,
             askers: list(askers, asker).map_err(in_it)?,
             protocol: match protocol {
                 "TCP" => Protocol::Tcp,
@@ -215,12 +213,6 @@ impl TryFrom<String> for Question {
             text,
         })
     }
-}
-
-fn mode(text: &str) -> Result<&'static str, String> {
-    let names = Mode::ALL.map(Mode::name);
-    let known = names.into_iter().find(|name| *name == text);
-    known.ok_or_else(|| format!("{text:?} is not a mode"))
 }
 
 fn asker(text: &str) -> Result<Asker, String> {

@@ -7,8 +7,12 @@ use libtest_mimic::Failed;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::modes::Modes;
 use crate::question::Question;
 use crate::rig::Mode;
+
+/// The folder of scenarios.
+pub(crate) const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios");
 
 /// What a file describes.
 #[derive(Debug)]
@@ -24,8 +28,9 @@ pub(crate) struct Scenario {
 pub(crate) struct Header {
     /// What is so, in a sentence.
     pub(crate) title: String,
-    /// The name of the only mode in which it is.
-    pub(crate) mode: Option<String>,
+    /// The modes in which it is.
+    #[serde(default)]
+    pub(crate) mode: Modes,
     /// Flags of Fairlead.
     #[serde(default)]
     pub(crate) flags: Vec<String>,
@@ -61,9 +66,9 @@ pub(crate) struct Step {
 impl Scenario {
     /// The modes in which it happens.
     pub(crate) fn modes(&self) -> impl Iterator<Item = Mode> {
-        let only = self.header.mode.as_deref();
-        let happens = move |mode: &Mode| only.is_none_or(|only| only == mode.name());
-        Mode::ALL.into_iter().filter(happens)
+        Mode::ALL
+            .into_iter()
+            .filter(|mode| self.header.mode.have(*mode))
     }
 }
 
