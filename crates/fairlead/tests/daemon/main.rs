@@ -7,6 +7,8 @@
 mod asking;
 #[path = "../rig/echo.rs"]
 mod echo;
+#[path = "../rig/flows.rs"]
+mod flows;
 #[path = "../rig/objects.rs"]
 mod objects;
 #[path = "../rig/mod.rs"]
@@ -18,7 +20,6 @@ mod watch;
 
 mod churn;
 mod configuration;
-mod flows;
 mod health;
 mod input;
 mod life;

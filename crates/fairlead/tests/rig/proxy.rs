@@ -62,9 +62,11 @@ impl Drop for Proxy<'_> {
     }
 }
 
-/// What the node has, as text; of iptables, too, where that keeps rules for itself.
+/// What the node has, as text; of iptables, too, where that keeps rules for itself, and of IPVS where
+/// that is loaded.
 pub(crate) fn ruleset(lab: &Lab) -> String {
-    const LIST: &str = "nft list ruleset; iptables-legacy-save; ip6tables-legacy-save; true";
+    const LIST: &str = "nft list ruleset; iptables-legacy-save; ip6tables-legacy-save
+        if [ -e /proc/net/ip_vs ]; then ipvsadm -Ln; ip -brief address; fi";
     match lab.run_on_node(Command::new("sh").args(["-c", LIST])) {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(error) => error.to_string(),

@@ -10,6 +10,7 @@ use fairlead_core::address::Family;
 use fairlead_core::api::Change;
 use fairlead_lab::conformance::{self, Case};
 use fairlead_lab::iptables::compare;
+use fairlead_lab::ipvs::{self, Shown};
 use fairlead_lab::outcome::Difference;
 use fairlead_lab::{Lab, LabError};
 use fairlead_source::manifests::Manifests;
@@ -66,9 +67,13 @@ pub(crate) fn does_as_kube_proxy_did(
 
 /// Programs a node, and compares its rules with the record.
 fn rules(lab: &Lab, case: &Case, mode: Mode) -> Result<String, Failed> {
-    let Mode::Iptables(variant) = mode else {
-        run_once(lab, case, mode)?;
-        return Ok(String::new());
+    let variant = match mode {
+        Mode::Iptables(variant) => variant,
+        Mode::Ipvs => return servers(lab, case),
+        Mode::Nftables => {
+            run_once(lab, case, mode)?;
+            return Ok(String::new());
+        }
     };
     for family in Family::BOTH {
         lab.restore(variant, family, RUN_BEFORE)?;
@@ -84,6 +89,20 @@ fn rules(lab: &Lab, case: &Case, mode: Mode) -> Result<String, Failed> {
         }
     }
     Ok(message)
+}
+
+/// The same for IPVS, where it was recorded.
+fn servers(lab: &Lab, case: &Case) -> Result<String, Failed> {
+    run_once(lab, case, Mode::Ipvs)?;
+    let shown = lab.shown_by_ipvs()?;
+    match case.rules.exists() {
+        true => {
+            let recorded = Shown::parse(&fs::read_to_string(&case.rules)?);
+            let differences = ipvs::compare(&recorded, &shown);
+            Ok(differences.iter().map(|line| format!("{line}\n")).collect())
+        }
+        false => Ok(String::new()),
+    }
 }
 
 fn run_once(lab: &Lab, case: &Case, mode: Mode) -> Result<(), LabError> {
