@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+/// The field of a Service in which it may say who chooses among its endpoints.
+pub const ANNOTATION: &str = "metadata.annotations[fairlead.dev/scheduler]";
+
 /// A scheduler, and how it goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Scheduling {

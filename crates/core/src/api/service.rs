@@ -13,6 +13,8 @@ pub struct Service {
     pub created: Option<i64>,
     /// Whether the label `service.kubernetes.io/service-proxy-name` is present: another proxy's.
     pub other_proxy: bool,
+    /// The annotation `fairlead.dev/scheduler`.
+    pub scheduler: Option<String>,
     /// `spec.type`.
     pub kind: ServiceType,
     /// `spec.clusterIP`: empty, `None` or an address.

@@ -5,6 +5,7 @@ use super::node::{self, NodeLife};
 use super::{Model, Problem, service_port};
 use crate::address::{Family, parse_net};
 use crate::api::{self, Change, Kind, ObjectName};
+use crate::scheduling::ANNOTATION;
 
 impl Model {
     /// Takes a change in. Returns what is wrong with the object; the rest of it counts.
@@ -36,7 +37,8 @@ impl Model {
 
     fn apply_service(&mut self, service: &api::Service) -> Vec<Problem> {
         self.progress.service_told();
-        let (ports, problems) = service_port::read(service, self.settings.external_ips);
+        let (ports, problems) = service_port::read(service, &self.settings);
+        self.heed(&service.name, &problems);
         // Age decides who has a destination; what has no port wants none.
         let created = service.created.filter(|_| !ports.is_empty());
         let entry = self.services.entry(service.name.clone()).or_default();
@@ -54,6 +56,19 @@ impl Model {
         }
         self.forget_if_empty(&service.name);
         problems
+    }
+
+    /// Remembers a scheduler that is asked for in vain, until the Service says otherwise.
+    fn heed(&mut self, service: &ObjectName, problems: &[Problem]) {
+        match problems.iter().find(|problem| problem.field == ANNOTATION) {
+            Some(problem) => {
+                let why = format!("{ANNOTATION}: {}", problem.message);
+                self.unheeded.insert(service.clone(), why);
+            }
+            None => {
+                self.unheeded.remove(service);
+            }
+        }
     }
 
     fn apply_slice(&mut self, slice: &api::EndpointSlice) -> Vec<Problem> {
@@ -132,6 +147,7 @@ impl Model {
 
     fn delete_service(&mut self, name: &ObjectName) {
         self.progress.service_told();
+        self.unheeded.remove(name);
         let Some(entry) = self.services.get_mut(name) else {
             return;
         };

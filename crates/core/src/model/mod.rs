@@ -26,7 +26,7 @@ pub use service_port::{ServicePort, ServicePortName};
 use crate::address::Family;
 use crate::api::{self, Kind, ObjectName};
 use crate::route::{self, Routes, Target};
-use crate::settings::Settings;
+use crate::settings::{IpvsSettings, Settings};
 use claims::Claims;
 use endpoints::Slices;
 use node::NodeLife;
@@ -49,6 +49,8 @@ pub struct Model {
     reframed: bool,
     census: Census,
     progress: Progress,
+    /// What is wrong with the scheduler that a Service asks for.
+    unheeded: BTreeMap<ObjectName, String>,
 }
 
 /// What is known of one Service: it may have endpoints before it exists.
@@ -135,12 +137,17 @@ impl Model {
     }
 
     /// Settings that are different now. The parts that objects were read with stay as they were:
-    /// the node's name and its address, and whether external IPs are served.
+    /// the node's name and its address, whether external IPs are served, and whether Services may
+    /// choose a scheduler.
     pub fn set_settings(&mut self, settings: Settings) {
         let settings = Settings {
             node_name: self.settings.node_name.clone(),
             node_ip: self.settings.node_ip,
             external_ips: self.settings.external_ips,
+            ipvs: IpvsSettings {
+                by_service: self.settings.ipvs.by_service,
+                ..settings.ipvs
+            },
             ..settings
         };
         if settings != self.settings {
@@ -160,6 +167,11 @@ impl Model {
     /// The ports of a Service, in both families. Empty when the Service is gone.
     pub fn ports(&self, service: &ObjectName) -> &[ServicePort] {
         self.services.get(service).map_or(&[], |entry| &entry.ports)
+    }
+
+    /// The Services that ask for a scheduler that there is not, and what is wrong with it.
+    pub fn unheeded(&self) -> &BTreeMap<ObjectName, String> {
+        &self.unheeded
     }
 
     /// How many destinations Services claim that others have, each as often as it is claimed.

@@ -40,6 +40,7 @@ pub(crate) fn service(service: &str, cluster_ip: &str) -> ServiceText {
         name: name(service),
         created: None,
         other_proxy: false,
+        scheduler: None,
         kind: ServiceType::ClusterIp,
         cluster_ip: cluster_ip.into(),
         cluster_ips: vec![cluster_ip.into()],
@@ -127,6 +128,12 @@ impl ServiceText {
 
     pub(crate) fn sticky(mut self, timeout_seconds: Option<i32>) -> Self {
         self.0.affinity = SessionAffinity::ClientIp { timeout_seconds };
+        self
+    }
+
+    /// The annotation `fairlead.dev/scheduler`.
+    pub(crate) fn scheduler(mut self, text: &str) -> Self {
+        self.0.scheduler = Some(text.to_owned());
         self
     }
 

@@ -76,6 +76,7 @@ fn service() -> impl Strategy<Value = Service> {
             name: name(text),
             created,
             other_proxy,
+            scheduler: None,
             kind,
             cluster_ip: cluster_ips[0].clone(),
             cluster_ips,

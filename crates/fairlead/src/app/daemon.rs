@@ -14,6 +14,7 @@ use tracing::warn;
 
 use fairlead_backends::leftovers::InCharge;
 use fairlead_core::address::Family;
+use fairlead_core::api::ObjectName;
 use fairlead_core::model::Model;
 use fairlead_core::schedule::Schedule;
 use fairlead_core::unrest::Unrest;
@@ -30,6 +31,7 @@ use super::start::Start;
 use super::sweeper::{self, Sweep};
 use super::sync::{intervals, remove_leftovers};
 use super::told::Told;
+use super::unheeded::Unheeded;
 use crate::config::{ConfigWatch, Mode};
 use crate::http::Alarms;
 use crate::metrics::Metrics;
@@ -63,6 +65,7 @@ pub(super) struct Daemon {
     pub(super) seen: Seen,
     pub(super) metrics: Arc<Metrics>,
     pub(super) told: Told,
+    pub(super) unheeded: Unheeded,
     /// Whether our rules have taken the place of kube-proxy's.
     pub(super) in_charge: bool,
     /// The key of a taint that goes when the node is served.
@@ -101,6 +104,7 @@ impl Daemon {
             seen,
             metrics,
             told: Told::default(),
+            unheeded: Unheeded::default(),
             in_charge: false,
             startup_taint: options.startup_taint,
         })
@@ -210,6 +214,8 @@ impl Daemon {
         self.source
             .changes(now, &mut |change| problems.extend(model.apply(change)));
         problems.iter().for_each(|problem| warn!("{problem}"));
+        let unheeded = self.unheeded.written(self.model.unheeded());
+        self.tell_services(&unheeded);
         self.metrics.told(&self.model);
         self.tell_health();
         self.take_configuration(now);
@@ -218,6 +224,14 @@ impl Daemon {
         changed |= self.was_touched(now);
         if changed && self.has_begun() {
             self.request_sync(now);
+        }
+    }
+
+    /// Records on Services that they ask for what they do not get.
+    pub(super) fn tell_services(&self, unheeded: &[(ObjectName, String)]) {
+        let node = &self.model.settings().node_name;
+        for (service, why) in unheeded {
+            self.source.events().does_without(node, service, why);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The events that are recorded: kube-proxy's, by their names.
 
+use fairlead_core::api::ObjectName;
 use tracing::warn;
 
 use fairlead_source::cluster::{Event, EventKind, Recorder, Regarding};
@@ -32,20 +33,27 @@ const NO_METRICS_SERVER: Occasion = Occasion {
     ..STARTED
 };
 
-/// The only one on a Service; the others are on the Node.
 const NO_SERVICE_HEALTH: Occasion = Occasion {
     kind: EventKind::Warning,
     reason: "FailedToStartServiceHealthcheck",
     action: "Listen",
 };
 
+/// A Service asks for a scheduler that there is not.
+const NO_SCHEDULER: Occasion = Occasion {
+    kind: EventKind::Warning,
+    reason: "SchedulerNotUsed",
+    action: "UseDefaultScheduler",
+};
+
 /// All there are, with the kind of object that each is on.
 #[cfg(test)]
-pub(crate) const ALL: [(Occasion, &str); 4] = [
+pub(crate) const ALL: [(Occasion, &str); 5] = [
     (STARTED, "Node"),
     (NO_HEALTH_SERVER, "Node"),
     (NO_METRICS_SERVER, "Node"),
     (NO_SERVICE_HEALTH, "Service"),
+    (NO_SCHEDULER, "Service"),
 ];
 
 /// Records events, if there is where to.
@@ -78,6 +86,12 @@ impl Events {
         self.record(NO_SERVICE_HEALTH, note(node, failure), service);
     }
 
+    /// A Service does without the scheduler that it asks for.
+    pub(super) fn does_without(&self, node: &str, service: &ObjectName, why: &str) {
+        let regarding = Regarding::Service(service.clone());
+        self.record(NO_SCHEDULER, format!("node {node}: {why}"), regarding);
+    }
+
     fn record(&self, occasion: Occasion, note: String, regarding: Regarding) {
         let Some(recorder) = &self.0 else { return };
         let Occasion {
@@ -105,8 +119,6 @@ fn note(node: &str, failure: &ServiceHealthFailure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fairlead_core::api::ObjectName;
-
     use super::*;
 
     #[test]

@@ -17,6 +17,7 @@ mod start;
 mod sweeper;
 mod sync;
 mod told;
+mod unheeded;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use fairlead_backends::engine::{SyncError, Synced};
 use fairlead_backends::leftovers::{InCharge, Removal};
 use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::parameters;
+use fairlead_core::report::Report;
 use fairlead_core::schedule::{Cause, Intervals};
 use fairlead_kernel::memory;
 
@@ -67,6 +68,7 @@ impl Daemon {
                 self.schedule.succeeded(ended);
                 let triggers = self.model.settle();
                 self.told.tell(&synced.report);
+                self.tell_impossible(&synced.report);
                 self.metrics.synced(&synced.report, ended - now, &triggers);
                 self.metrics.told(&self.model);
                 self.publish(synced);
@@ -81,6 +83,15 @@ impl Daemon {
         self.seen
             .health
             .waiting_since(self.schedule.waiting_since());
+    }
+
+    /// Tells of what Services ask for and this host cannot do, on them and in the log.
+    fn tell_impossible(&mut self, report: &Report) {
+        let new = self.unheeded.impossible(&report.unheeded);
+        for (service, why) in &new {
+            warn!("Service {service}: {why}");
+        }
+        self.tell_services(&new);
     }
 
     /// What follows from a sync that succeeded.
@@ -157,6 +168,7 @@ impl Daemon {
     pub(super) fn sync_once(&mut self) -> anyhow::Result<Synced> {
         let synced = self.program(Instant::now())?;
         self.told.tell(&synced.report);
+        self.tell_impossible(&synced.report);
         Ok(synced)
     }
 

@@ -121,8 +121,9 @@ fn pages_are_those_of_kube_proxy_and_ours() {
 }
 
 #[test]
-fn events_are_those_of_kube_proxy() {
-    let rows = hold("Events", list(EVENTS_LIST));
+fn events_are_those_of_kube_proxy_and_ours() {
+    let mut rows = hold("Events", list(EVENTS_LIST));
+    rows.extend(table("Events of Fairlead"));
     let program = EVENTS.map(|(occasion, on)| {
         let kind = match occasion.kind {
             EventKind::Normal => "Normal",
@@ -135,11 +136,13 @@ fn events_are_those_of_kube_proxy() {
 }
 
 #[test]
-fn labels_and_annotations_are_those_of_kube_proxy() {
-    let rows = hold("Labels, annotations and taints", list(MARKS));
+fn labels_and_annotations_are_those_of_kube_proxy_and_ours() {
+    let mut rows = hold("Labels, annotations and taints", list(MARKS));
+    rows.extend(table("Annotations of Fairlead"));
     let words = READERS.iter().flat_map(|text| text.split('"'));
     let mut read: BTreeSet<&str> = words
-        .filter(|word| word.contains("kubernetes.io/") && !word.starts_with('/'))
+        .filter(|word| word.contains("kubernetes.io/") || word.starts_with("fairlead.dev/"))
+        .filter(|word| !word.starts_with('/'))
         .map(|word| word.trim_start_matches('!'))
         .filter(|word| {
             word.chars()

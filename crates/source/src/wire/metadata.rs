@@ -49,6 +49,8 @@ pub(super) struct Labels {
 struct Annotations {
     #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
     triggered: Option<String>,
+    #[serde(rename = "fairlead.dev/scheduler")]
+    scheduler: Option<String>,
 }
 
 /// Why an object has no usable name.
@@ -85,6 +87,11 @@ impl Metadata {
 
     pub(super) fn is_deleting(&self) -> bool {
         self.deletion_timestamp.is_some()
+    }
+
+    /// Who is to choose among the endpoints of a Service.
+    pub(super) fn take_scheduler(&mut self) -> Option<String> {
+        self.annotations.as_mut()?.scheduler.take()
     }
 
     /// Feeds a metric only, so what does not parse is not worth an error.

@@ -104,6 +104,7 @@ impl Service {
     pub(super) fn into_api(mut self, name: ObjectName) -> api::Service {
         let created = self.metadata.as_ref().and_then(Metadata::created);
         let labels = Labels::take(&mut self.metadata);
+        let scheduler = self.metadata.as_mut().and_then(Metadata::take_scheduler);
         let spec = self.spec;
         let ingress = self
             .status
@@ -113,6 +114,7 @@ impl Service {
             name,
             created,
             other_proxy: labels.other_proxy,
+            scheduler,
             kind: spec.r#type.map(|Word(kind)| kind).unwrap_or_default(),
             affinity: affinity(spec.session_affinity, spec.session_affinity_config),
             cluster_ip: spec.cluster_ip.unwrap_or_default(),

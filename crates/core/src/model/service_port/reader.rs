@@ -8,6 +8,8 @@ use super::{ServicePort, ServicePortName, port_number};
 use crate::address::{Family, Protocol, parse_ip, parse_net};
 use crate::api::{IpMode, Service, ServiceType, SessionAffinity, TrafficPolicy};
 use crate::model::Problem;
+use crate::scheduling::{ANNOTATION, Scheduling, SchedulingError};
+use crate::settings::Settings;
 
 /// `sessionAffinityConfig.clientIP.timeoutSeconds` when it is not given (Kubernetes API, v1).
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
@@ -15,14 +17,14 @@ const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 const MAX_AFFINITY_SECONDS: u32 = 86_400;
 
 /// The ports of a Service that this proxy serves, in both families; and what is wrong with it.
-/// Its external IPs are left out if they are not allowed.
+/// Its external IPs are left out if they are not allowed, and its scheduler where none is asked.
 pub(in crate::model) fn read(
     service: &Service,
-    external_ips_allowed: bool,
+    settings: &Settings,
 ) -> (Vec<ServicePort>, Vec<Problem>) {
     let mut reader = Reader {
         service,
-        external_ips_allowed,
+        settings,
         problems: Vec::new(),
     };
     let ports = if is_proxied(service) {
@@ -41,7 +43,7 @@ fn is_proxied(service: &Service) -> bool {
 /// Reads one Service and collects what is wrong.
 struct Reader<'a> {
     service: &'a Service,
-    external_ips_allowed: bool,
+    settings: &'a Settings,
     problems: Vec<Problem>,
 }
 
@@ -126,7 +128,7 @@ impl Reader<'_> {
             external_local,
             internal_local: service.internal_policy == TrafficPolicy::Local,
             affinity_seconds: self.affinity_seconds(),
-            scheduling: None,
+            scheduling: self.scheduling(),
             health_check_node_port: if external_local {
                 self.health_check_node_port()
             } else {
@@ -173,7 +175,7 @@ impl Reader<'_> {
     }
 
     fn external_ips(&mut self, family: Family) -> Vec<IpAddr> {
-        if !self.external_ips_allowed {
+        if !self.settings.external_ips {
             return Vec::new();
         }
         let service = self.service;
@@ -247,6 +249,19 @@ impl Reader<'_> {
             );
         }
         seconds.or(Some(DEFAULT_AFFINITY_SECONDS))
+    }
+
+    fn scheduling(&mut self) -> Option<Scheduling> {
+        let asked = self.settings.ipvs.by_service;
+        let text = self.service.scheduler.as_deref().filter(|_| asked)?.trim();
+        if text.is_empty() {
+            return None;
+        }
+        let parsed: Result<_, SchedulingError> = text.parse();
+        if let Err(error) = &parsed {
+            self.report_once(ANNOTATION, format!("{error}; the default is used"));
+        }
+        parsed.ok()
     }
 
     fn health_check_node_port(&mut self) -> Option<u16> {

@@ -120,6 +120,7 @@ pub(super) fn service(name: &str, cluster_ip: &str, local: bool) -> Change {
         name: ObjectName::new("ns", name),
         created: None,
         other_proxy: false,
+        scheduler: None,
         kind: ServiceType::NodePort,
         cluster_ip: cluster_ip.into(),
         cluster_ips: vec![cluster_ip.into()],

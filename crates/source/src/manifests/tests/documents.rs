@@ -67,6 +67,7 @@ metadata:
   name: web
   creationTimestamp: 2026-01-31T10:00:00Z
   labels: {service.kubernetes.io/service-proxy-name: ''}
+  annotations: {fairlead.dev/scheduler: 'sh,sh-port', example.com/other: x}
 spec:
   type: LoadBalancer
   clusterIP: 10.96.0.1
@@ -114,6 +115,7 @@ status: {addresses: [{type: InternalIP, address: 192.0.2.10}, {type: Hostname, a
     };
     assert_eq!(service.created, Some(1_769_853_600));
     assert!(service.other_proxy);
+    assert_eq!(service.scheduler.as_deref(), Some("sh,sh-port"));
     assert_eq!(
         service.affinity,
         SessionAffinity::ClientIp {
