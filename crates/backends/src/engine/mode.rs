@@ -66,11 +66,6 @@ pub trait Mode: Sized {
     /// When something is to be done that has to wait for a while, if anything is.
     fn chores_due(installed: &Self::Installed) -> Option<Instant>;
 
-    /// What of a service port's wishes cannot be met here, if anything.
-    fn unheeded(&self, _: &Routes) -> Option<String> {
-        None
-    }
-
     /// Takes in what a refusal tells of this kernel. True if a plan would be another one now.
     fn learn(&mut self, _: &Self::Error) -> bool {
         false

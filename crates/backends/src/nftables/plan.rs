@@ -29,7 +29,7 @@ impl Transactions {
 
     /// Makes all of it true. When the changes are refused, there may be chains that nothing uses:
     /// the next look at the kernel finds them.
-    pub(super) fn commit(&self, nft: &mut impl Nft) -> Result<Cost, CommitError> {
+    pub(crate) fn commit(&self, nft: &mut impl Nft) -> Result<Cost, CommitError> {
         let mut cost = Cost::default();
         for batches in [&self.chains, &self.changes] {
             if batches.is_empty() {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::server::{ObservedReal, RealServer, Timeouts, VirtualAddress, VirtualServer};
+use super::server::{
+    ObservedReal, RealServer, SchedulerName, Timeouts, VirtualAddress, VirtualServer,
+};
 use crate::error::CallError;
 
 /// IPVS, the kernel's or a fake.
@@ -71,6 +73,29 @@ impl fmt::Display for Op {
 impl fmt::Display for RealServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} weight {}", self.address, self.weight)
+    }
+}
+
+impl Op {
+    /// Whether an operation that is refused with this is done all the same: what is to go is gone.
+    pub fn is_done_despite(&self, errno: i32) -> bool {
+        let goes = match self {
+            Op::RemoveServer(_) | Op::RemoveReal(..) => true,
+            Op::EditReal(_, real) => real.weight == 0,
+            Op::AddServer(_) | Op::EditServer(_) | Op::AddReal(..) => false,
+        };
+        goes && [libc::ENOENT, libc::ESRCH].contains(&errno)
+    }
+
+    /// The scheduler that the kernel does not have, and could not load, if that is why it refused
+    /// the operation with this.
+    pub fn missing_scheduler(&self, errno: i32) -> Option<SchedulerName> {
+        match self {
+            Op::AddServer(server) | Op::EditServer(server) => {
+                (errno == libc::ENOENT).then_some(server.scheduler)
+            }
+            _ => None,
+        }
     }
 }
 

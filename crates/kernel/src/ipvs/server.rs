@@ -42,7 +42,7 @@ impl fmt::Display for VirtualAddress {
 const NAME: usize = 16;
 
 /// The name of a scheduler, such as `rr`. The kernel loads the module `ip_vs_NAME` for it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SchedulerName([u8; NAME]);
 
 impl SchedulerName {

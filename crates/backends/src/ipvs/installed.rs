@@ -1,0 +1,329 @@
+//! What is known to be installed, and the way from there to what should be.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use fairlead_core::address::Family;
+use fairlead_core::api::ObjectName;
+use fairlead_core::model::Destination;
+use fairlead_core::report::IpvsCount;
+use fairlead_kernel::ipvs::handle::Op;
+use fairlead_kernel::ipvs::server::{RealServer, VirtualAddress};
+use fairlead_kernel::link::DeviceOp;
+
+use super::frame::Frame;
+use super::leaving::{Leaving, has_connections};
+use super::port::{Port, PortServers, Server};
+use super::steps::Steps;
+use super::wanted::{Before, Wanted};
+use crate::nftables;
+
+/// What a sync wants to be different.
+pub(super) type Changes = crate::engine::Changes<Frame, Port, Survey>;
+
+/// Real servers that were on their way out and have no connection left.
+pub type Survey = Vec<(VirtualAddress, SocketAddr)>;
+
+/// The kernel objects that are there, by what wants them.
+#[derive(Debug, Default)]
+pub struct Installed {
+    pub(super) rules: nftables::Installed,
+    pub(super) frames: BTreeMap<Family, Frame>,
+    groups: HashMap<ObjectName, Box<[PortServers]>>,
+    pub(super) wanted: Wanted,
+    pub(super) leaving: Leaving,
+    /// What Services ask for in vain.
+    unheeded: BTreeMap<ObjectName, String>,
+    counts: BTreeMap<Family, Counts>,
+}
+
+/// How much there is in IPVS, but for what leaves.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    servers: usize,
+    reals: usize,
+}
+
+impl Installed {
+    /// The way from here to what the changes want.
+    pub(super) fn advance(mut self, mut changes: Changes) -> (Steps, Installed) {
+        let now = changes.now;
+        let mut steps = Steps::default();
+        let idle = changes.chores.take();
+        let rules_due = self.rules.chores_due().is_some_and(|at| at <= now);
+        let (before, rules) = self.take_in(changes, rules_due);
+        (steps.rules, self.rules) = std::mem::take(&mut self.rules).advance(rules);
+        self.exchange_all(before, now, &mut steps);
+        if let Some(idle) = idle {
+            self.dismiss(idle, now, &mut steps);
+        }
+        (steps, self)
+    }
+
+    /// Takes the changes in. Returns what was wanted before of what they touched, and what they
+    /// mean for the companion table.
+    pub(super) fn take_in(
+        &mut self,
+        changes: Changes,
+        rules_due: bool,
+    ) -> (Before, nftables::Changes) {
+        let mut before = Before::default();
+        let mut rules = nftables::Changes {
+            frames: Vec::new(),
+            groups: Vec::with_capacity(changes.groups.len()),
+            chores: rules_due.then_some(()),
+            now: changes.now,
+        };
+        let mut groups = Vec::with_capacity(changes.groups.len());
+        for (service, ports) in changes.groups {
+            self.note_unheeded(&service, &ports);
+            let old = self.groups.remove(&service).unwrap_or_default();
+            self.withdraw(&old, &mut before);
+            let (servers, of_table): (Vec<_>, Vec<_>) = ports
+                .into_iter()
+                .map(|port| (port.servers, port.rules))
+                .unzip();
+            rules.groups.push((service.clone(), of_table.into()));
+            groups.push((service, servers.into_boxed_slice()));
+        }
+        for frame in changes.frames {
+            rules.frames.push(frame.rules.clone());
+            self.reframe(frame, &mut before);
+        }
+        for (service, ports) in groups {
+            self.assert(&ports, &mut before);
+            if !ports.is_empty() {
+                self.groups.insert(service, ports);
+            }
+        }
+        (before, rules)
+    }
+
+    /// A family has another frame: node ports may be elsewhere, and other addresses the host's.
+    fn reframe(&mut self, frame: Frame, before: &mut Before) {
+        let family = frame.family();
+        let is_elsewhere = |old: &Frame| {
+            (&old.node_ips, &old.rules.host_ips) != (&frame.node_ips, &frame.rules.host_ips)
+        };
+        let Some(old) = self.frames.insert(family, frame.clone()) else {
+            return;
+        };
+        if !is_elsewhere(&old) {
+            return;
+        }
+        let ports = self.groups.values().flatten();
+        for port in ports.filter(|port| port.family == family) {
+            self.wanted.withdraw(port, &old, before);
+            self.wanted.assert(port, &frame, before);
+        }
+    }
+
+    fn withdraw(&mut self, ports: &[PortServers], before: &mut Before) {
+        for port in ports {
+            if let Some(frame) = self.frames.get(&port.family) {
+                self.wanted.withdraw(port, frame, before);
+            }
+        }
+    }
+
+    fn assert(&mut self, ports: &[PortServers], before: &mut Before) {
+        for port in ports {
+            if let Some(frame) = self.frames.get(&port.family) {
+                self.wanted.assert(port, frame, before);
+            }
+        }
+    }
+
+    fn note_unheeded(&mut self, service: &ObjectName, ports: &[Port]) {
+        let what = ports.iter().find_map(|port| port.unheeded.clone());
+        match what {
+            Some(what) => self.unheeded.insert(service.clone(), what),
+            None => self.unheeded.remove(service),
+        };
+    }
+
+    /// Plans what makes of what was there what is wanted.
+    pub(super) fn exchange_all(&mut self, before: Before, now: Instant, steps: &mut Steps) {
+        for (at, was) in before.servers {
+            let is = self.wanted.server(&at).cloned();
+            // Where rules keep everybody away until then, endpoints come before they do not.
+            let opens = matches!((&was, &is), (Some(was), Some(is)) if was.closed && !is.closed);
+            let ops = match opens {
+                true => &mut steps.before_rules,
+                false => &mut steps.after_rules,
+            };
+            self.exchange(at, was, is, now, ops);
+        }
+        for (ip, was_held) in before.ips {
+            match (was_held, self.wanted.holds(&ip)) {
+                (false, true) => steps.device.push(DeviceOp::Hold(ip)),
+                (true, false) => steps.device.push(DeviceOp::Release(ip)),
+                _ => {}
+            }
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        at: VirtualAddress,
+        was: Option<Server>,
+        is: Option<Server>,
+        now: Instant,
+        ops: &mut Vec<Op>,
+    ) {
+        self.recount(at, was.as_ref(), is.as_ref());
+        match (was, is) {
+            (None, None) => {}
+            (Some(_), None) => {
+                self.leaving.remove_server(at);
+                ops.push(Op::RemoveServer(at));
+            }
+            (None, Some(is)) => {
+                ops.push(Op::AddServer(is.settings.at(at)));
+                ops.extend(is.reals.iter().map(|real| Op::AddReal(at, serving(*real))));
+            }
+            (Some(was), Some(is)) => {
+                if was.settings != is.settings {
+                    ops.push(Op::EditServer(is.settings.at(at)));
+                }
+                self.exchange_reals(at, &was, &is, now, ops);
+            }
+        }
+    }
+
+    /// Those who come are there before others go.
+    fn exchange_reals(
+        &mut self,
+        at: VirtualAddress,
+        was: &Server,
+        is: &Server,
+        now: Instant,
+        ops: &mut Vec<Op>,
+    ) {
+        if Arc::ptr_eq(&was.reals, &is.reals) {
+            return;
+        }
+        for real in without(&is.reals, &was.reals) {
+            ops.push(match self.leaving.remove(at, *real) {
+                true => Op::EditReal(at, serving(*real)),
+                false => Op::AddReal(at, serving(*real)),
+            });
+        }
+        for real in without(&was.reals, &is.reals) {
+            if has_connections(at.protocol) {
+                self.leaving.insert(at, *real, now);
+                ops.push(Op::EditReal(at, leaving(*real)));
+            } else {
+                ops.push(Op::RemoveReal(at, *real));
+            }
+        }
+    }
+
+    /// Removes what has no connection left, unless it is wanted again.
+    fn dismiss(&mut self, idle: Survey, now: Instant, steps: &mut Steps) {
+        for (of, real) in idle {
+            if self.leaving.remove(of, real) {
+                steps.after_rules.push(Op::RemoveReal(of, real));
+            }
+        }
+        self.leaving.looked_at(now);
+    }
+
+    pub(super) fn recount(
+        &mut self,
+        at: VirtualAddress,
+        was: Option<&Server>,
+        is: Option<&Server>,
+    ) {
+        let counts = self.counts.entry(Family::of(at.address)).or_default();
+        let reals = |server: Option<&Server>| server.map_or(0, |server| server.reals.len());
+        let servers = |server: Option<&Server>| usize::from(server.is_some());
+        counts.servers = (counts.servers + servers(is)).saturating_sub(servers(was));
+        counts.reals = (counts.reals + reals(is)).saturating_sub(reals(was));
+    }
+
+    /// When something is to be done that waits.
+    pub(super) fn chores_due(&self) -> Option<Instant> {
+        let rules = self.rules.chores_due().into_iter();
+        rules.chain(self.leaving.look_at()).min()
+    }
+
+    /// The real servers on their way out, by virtual server.
+    pub fn leaving(&self) -> impl Iterator<Item = (VirtualAddress, &BTreeSet<SocketAddr>)> {
+        self.leaving.iter()
+    }
+
+    /// What a Service is reached by.
+    pub(super) fn destinations(
+        &self,
+        service: &ObjectName,
+    ) -> impl Iterator<Item = Destination> + '_ {
+        let ports = self.groups.get(service).into_iter().flatten();
+        ports
+            .flat_map(|port| &port.destinations)
+            .map(|it| it.destination)
+    }
+
+    /// The first Service by name that wants a virtual server. Goes through all of them: for when
+    /// something went wrong.
+    pub(super) fn owner_of_server(&self, at: VirtualAddress) -> Option<&ObjectName> {
+        self.owner(|port, frame| port.at(frame).any(|(address, ..)| address == at))
+    }
+
+    /// The first Service by name that wants an address to be held.
+    pub(super) fn owner_of_ip(&self, ip: IpAddr) -> Option<&ObjectName> {
+        self.owner(|port, frame| port.held(frame).any(|held| held == ip))
+    }
+
+    fn owner(&self, wants: impl Fn(&PortServers, &Frame) -> bool) -> Option<&ObjectName> {
+        let is_it = |port: &PortServers| {
+            let frame = self.frames.get(&port.family);
+            frame.is_some_and(|frame| wants(port, frame))
+        };
+        let owners = self.groups.iter();
+        let owners = owners.filter(|(_, ports)| ports.iter().any(is_it));
+        owners.map(|(service, _)| service).min()
+    }
+
+    /// What Services ask for in vain.
+    pub(super) fn unheeded(&self) -> Vec<(ObjectName, String)> {
+        let all = self.unheeded.iter();
+        all.map(|(service, what)| (service.clone(), what.clone()))
+            .collect()
+    }
+
+    /// How much there is of each family.
+    pub(super) fn counts(&self) -> Vec<IpvsCount> {
+        let count = |family: &Family| {
+            let counts = self.counts.get(family).copied().unwrap_or_default();
+            let leaving = self.leaving.count(*family);
+            IpvsCount {
+                family: *family,
+                virtual_servers: counts.servers,
+                real_servers: counts.reals + leaving,
+                leaving,
+            }
+        };
+        self.frames.keys().map(count).collect()
+    }
+}
+
+/// What of the first is not in the second. Both are sorted.
+fn without<'a>(
+    first: &'a [SocketAddr],
+    second: &'a [SocketAddr],
+) -> impl Iterator<Item = &'a SocketAddr> {
+    let is_there = |real: &SocketAddr| second.binary_search(real).is_ok();
+    first.iter().filter(move |real| !is_there(real))
+}
+
+/// Every endpoint has the same share, as with kube-proxy.
+pub(super) fn serving(address: SocketAddr) -> RealServer {
+    RealServer { address, weight: 1 }
+}
+
+fn leaving(address: SocketAddr) -> RealServer {
+    RealServer { address, weight: 0 }
+}
