@@ -90,7 +90,7 @@ impl Installed {
         }
         for frame in changes.frames {
             rules.frames.push(frame.rules.clone());
-            self.reframe(frame, &mut before);
+            self.reframe(&frame, &mut before);
         }
         for (service, ports) in groups {
             self.assert(&ports, &mut before);
@@ -102,7 +102,7 @@ impl Installed {
     }
 
     /// A family has another frame: node ports may be elsewhere, and other addresses the host's.
-    fn reframe(&mut self, frame: Frame, before: &mut Before) {
+    fn reframe(&mut self, frame: &Frame, before: &mut Before) {
         let family = frame.family();
         let is_elsewhere = |old: &Frame| {
             (&old.node_ips, &old.rules.host_ips) != (&frame.node_ips, &frame.rules.host_ips)
@@ -116,7 +116,7 @@ impl Installed {
         let ports = self.groups.values().flatten();
         for port in ports.filter(|port| port.family == family) {
             self.wanted.withdraw(port, &old, before);
-            self.wanted.assert(port, &frame, before);
+            self.wanted.assert(port, frame, before);
         }
     }
 

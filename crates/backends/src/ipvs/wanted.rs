@@ -46,7 +46,6 @@ impl Wanted {
         self.ips.contains_key(ip)
     }
 
-
     /// A port wants its own.
     pub(super) fn assert(&mut self, port: &PortServers, frame: &Frame, before: &mut Before) {
         for (at, own, server) in port.at(frame) {

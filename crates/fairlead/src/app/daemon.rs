@@ -192,7 +192,7 @@ impl Daemon {
             None => PollTimeout::NONE,
         };
         let always = [self.source.as_fd(), self.host.as_fd()];
-        let touched = self.engine.watch().fd();
+        let touched = self.engine.watch().fds();
         let alarms = self.seen.alarms.as_ref().map(AsFd::as_fd);
         let config = self.config_watch.as_ref().map(AsFd::as_fd);
         let mut readable: Vec<PollFd<'_>> = always

@@ -5,10 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use fairlead_backends::engine::{Engine, Kernel, Mode, SyncError, Synced};
+use fairlead_backends::ipvs;
 use fairlead_core::model::Model;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::iptables::legacy::{self, LegacyIptables};
 use fairlead_kernel::iptables::nft::NftIptables;
+use fairlead_kernel::ipvs::handle::Ipvs;
+use fairlead_kernel::ipvs::watched::{self, WatchedIpvs};
+use fairlead_kernel::link::DummyDevice;
 use fairlead_kernel::nft::watched::WatchedNft;
 
 /// An engine, whatever its mode.
@@ -72,50 +76,52 @@ impl<M: Mode, K: Kernel<M> + Watch> Proxier for Engine<M, K> {
 /// milliseconds each.
 const OF_IPTABLES: Duration = Duration::from_millis(250);
 
-/// A handle that notices when someone else changes what it wrote.
+/// A handle that notices when someone else changes what it wrote: because the kernel tells, or
+/// because it looks now and then.
 pub(super) trait Watch {
-    /// Whether someone else may have changed it since this was last asked.
-    fn touched(&mut self) -> Result<bool, CallError>;
-
-    /// What can be read when there is something to ask about.
-    fn fd(&self) -> Option<BorrowedFd<'_>>;
-
-    /// How often to ask, where nothing tells.
-    fn period(&self) -> Option<Duration>;
-
-    /// How long others are left in peace after a change, before it is mended.
-    fn quiet(&self) -> Duration;
-}
-
-impl Watch for WatchedNft {
-    fn touched(&mut self) -> Result<bool, CallError> {
-        WatchedNft::touched(self)
+    /// What can be read when the kernel has told something.
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
     }
 
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_fd())
+    /// Whether the kernel has told of someone else's changes since this was last asked.
+    fn heard(&mut self) -> Result<bool, CallError> {
+        Ok(false)
     }
 
+    /// How often to look, where the kernel does not tell of everything.
     fn period(&self) -> Option<Duration> {
         None
     }
 
+    /// Whether someone else may have changed what the kernel does not tell of.
+    fn look(&mut self) -> Result<bool, CallError> {
+        Ok(false)
+    }
+
+    /// How long others are left in peace after a change, before it is mended.
     fn quiet(&self) -> Duration {
         Duration::ZERO
     }
 }
 
+impl Watch for WatchedNft {
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.as_fd()]
+    }
+
+    fn heard(&mut self) -> Result<bool, CallError> {
+        self.touched()
+    }
+}
+
 impl Watch for NftIptables {
-    fn touched(&mut self) -> Result<bool, CallError> {
-        NftIptables::touched(self)
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.as_fd()]
     }
 
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_fd())
-    }
-
-    fn period(&self) -> Option<Duration> {
-        None
+    fn heard(&mut self) -> Result<bool, CallError> {
+        self.touched()
     }
 
     fn quiet(&self) -> Duration {
@@ -125,19 +131,36 @@ impl Watch for NftIptables {
 
 /// The kernel tells nobody of changes to legacy tables.
 impl Watch for LegacyIptables {
-    fn touched(&mut self) -> Result<bool, CallError> {
-        LegacyIptables::touched(self)
-    }
-
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
     fn period(&self) -> Option<Duration> {
         Some(legacy::POLL_INTERVAL)
     }
 
+    fn look(&mut self) -> Result<bool, CallError> {
+        self.touched()
+    }
+
     fn quiet(&self) -> Duration {
         OF_IPTABLES
+    }
+}
+
+/// The kernel tells of the companion table and of the device, and not of virtual servers.
+impl<I: Ipvs> Watch for ipvs::Parts<WatchedIpvs<I>, WatchedNft, DummyDevice> {
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.nft.as_fd(), self.device.as_fd()]
+    }
+
+    fn heard(&mut self) -> Result<bool, CallError> {
+        // Both are asked, so that neither goes on telling.
+        let (rules, device) = (self.nft.touched()?, self.device.touched()?);
+        Ok(rules || device)
+    }
+
+    fn period(&self) -> Option<Duration> {
+        Some(watched::LOOK_EVERY)
+    }
+
+    fn look(&mut self) -> Result<bool, CallError> {
+        self.ipvs.touched()
     }
 }

@@ -11,6 +11,7 @@ use fairlead_core::conntrack::NodePortReach;
 use fairlead_core::parameters;
 use fairlead_core::report::Report;
 use fairlead_core::schedule::{Cause, Intervals};
+use fairlead_kernel::error::CallError;
 use fairlead_kernel::memory;
 
 use super::daemon::Daemon;
@@ -138,9 +139,9 @@ impl Daemon {
 
     /// Whether somebody else changed what is ours, and it is time to mend it.
     pub(super) fn was_touched(&mut self, now: Instant) -> bool {
-        if self.look_at.is_none_or(|at| at <= now) {
-            self.look(now);
-        }
+        let heard = self.engine.watch().heard();
+        self.note_touch(heard, now);
+        self.look(now);
         let quiet = self.engine.watch().quiet();
         let ends = self.unrest.ends(quiet, now);
         if ends {
@@ -150,11 +151,21 @@ impl Daemon {
         ends
     }
 
-    /// Looks whether somebody else changed what is ours.
+    /// Looks whether somebody else changed what is ours, if it is time and nothing tells.
     fn look(&mut self, now: Instant) {
         let watch = self.engine.watch();
-        self.look_at = watch.period().map(|period| now + period);
-        match watch.touched() {
+        let Some(period) = watch.period() else {
+            return;
+        };
+        if self.look_at.is_none_or(|at| at <= now) {
+            self.look_at = Some(now + period);
+            let looked = watch.look();
+            self.note_touch(looked, now);
+        }
+    }
+
+    fn note_touch(&mut self, touched: Result<bool, CallError>, now: Instant) {
+        match touched {
             Ok(false) => return,
             Ok(true) => {}
             Err(error) => {

@@ -10,4 +10,5 @@ pub mod scheduler;
 pub mod server;
 pub mod socket;
 pub mod text;
+pub mod watched;
 mod wire;
