@@ -87,6 +87,8 @@ pub enum InCharge {
     IptablesNft,
     /// kube-proxy's chains in legacy iptables.
     IptablesLegacy,
+    /// Virtual servers, the device with their addresses, and the table that goes with them.
+    Ipvs,
 }
 
 /// Removes what kube-proxy left, and what other modes of ours did. What stays in one place keeps
@@ -98,11 +100,13 @@ pub fn remove(
     in_charge: Option<InCharge>,
 ) -> Removal {
     let mut removal = Removal::default();
-    let device = links.remove_link(SERVICE_DEVICE);
-    removal.note(
-        format!("what kube-proxy left: device {SERVICE_DEVICE}"),
-        device.map_err(LeftoversError::from),
-    );
+    if in_charge != Some(InCharge::Ipvs) {
+        let device = links.remove_link(SERVICE_DEVICE);
+        removal.note(
+            format!("what kube-proxy left: device {SERVICE_DEVICE}"),
+            device.map_err(LeftoversError::from),
+        );
+    }
     if let Some(nft) = nft {
         remove_tables(nft, in_charge, &mut removal);
     }
@@ -117,7 +121,8 @@ fn remove_tables(nft: &mut NftSocket, in_charge: Option<InCharge>, removal: &mut
     let of_iptables = IPTABLES
         .into_iter()
         .filter(|_| in_charge != Some(InCharge::IptablesNft));
-    let ours = Some(FAIRLEAD).filter(|_| in_charge != Some(InCharge::Nftables));
+    let has_table = [Some(InCharge::Nftables), Some(InCharge::Ipvs)].contains(&in_charge);
+    let ours = Some(FAIRLEAD).filter(|_| !has_table);
     let tables: Vec<_> = of_iptables.chain([KUBE_PROXY]).chain(ours).collect();
     for family in [Family::Ip, Family::Ip6] {
         for name in tables.iter().copied() {

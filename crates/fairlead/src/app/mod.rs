@@ -4,6 +4,7 @@ mod accounting;
 mod daemon;
 mod events;
 mod host;
+mod ipvs;
 mod mode;
 mod oom;
 mod options;

@@ -1,7 +1,7 @@
 //! The one choice by mode: which engine runs, on which part of the kernel.
 
-use anyhow::{Context, bail};
-use tracing::{info, warn};
+use anyhow::Context;
+use tracing::{error, info, warn};
 
 use fairlead_backends::engine::Engine;
 use fairlead_backends::family::kernel_family;
@@ -19,6 +19,7 @@ use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
 use super::Options;
 use super::accounting;
+use super::ipvs;
 use super::proxier::Proxier;
 use crate::config::{IptablesVariant, Mode};
 
@@ -39,8 +40,13 @@ pub(super) struct Opened {
 
 /// Opens the mode that can run here, for these families.
 pub(super) fn open(options: &Options, families: Vec<Family>) -> anyhow::Result<Opened> {
-    let mode = options.mode;
-    let (engine, in_charge) = engine(mode, options, &families)?;
+    let (mut mode, mut opened) = (options.mode, engine(options.mode, options, &families));
+    if let (Err(error), Some(fallback)) = (&opened, &options.fallback) {
+        let instead = fallback.mode;
+        error!("{mode} mode cannot run here, and {instead} mode runs in its place: {error:#}");
+        (mode, opened) = (instead, engine(instead, options, &families));
+    }
+    let (engine, in_charge) = opened?;
     Ok(Opened {
         mode,
         families,
@@ -66,7 +72,7 @@ fn engine(
             Variant::Nft => open_nft(families),
             Variant::Legacy => open_legacy(families),
         },
-        Mode::Ipvs => bail!("ipvs mode: not wired yet"),
+        Mode::Ipvs => ipvs::open(options, families),
     }
 }
 

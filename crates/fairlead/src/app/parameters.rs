@@ -42,7 +42,6 @@ impl<S: Sysctls> Parameters<S> {
     /// # Errors
     /// Connections of IPVS are not tracked, and cannot be: then none is masqueraded, and answers
     /// go past this node. Without the others the mode works, not as well: they are warned of.
-    #[allow(dead_code, reason = "the mode is opened by what comes next")]
     pub(super) fn balance(
         &mut self,
         strict_arp: bool,

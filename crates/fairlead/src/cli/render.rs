@@ -9,11 +9,15 @@ use anyhow::{bail, ensure};
 
 use fairlead_backends::engine;
 use fairlead_backends::iptables::{Facts, Found, Iptables};
+use fairlead_backends::ipvs::{self, Ipvs};
+use fairlead_backends::leftovers::SERVICE_DEVICE;
 use fairlead_backends::nftables::{Findings, Nftables};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::iptables::dual;
+use fairlead_kernel::ipvs::text as ipvs_text;
+use fairlead_kernel::link::DeviceOp;
 use fairlead_kernel::nft::{json, text};
 use fairlead_source::manifests::Manifests;
 
@@ -49,7 +53,7 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
     match options.mode {
         Mode::Nftables => nftables(&model, &host, format),
         Mode::Iptables => iptables(&model, &host, format),
-        Mode::Ipvs => bail!("ipvs mode: not wired yet"),
+        Mode::Ipvs => ipvs(&model, &host, format),
     }
 }
 
@@ -79,6 +83,33 @@ fn iptables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<Stri
     let mode = Iptables { facts };
     let batches = engine::plan_from(&mode, nothing, model, host, &families);
     Ok(dual::restore_input(&batches))
+}
+
+/// What `ipvsadm -R` reads, then what `ip -batch` does, then what `nft -f` does.
+fn ipvs(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
+    ensure!(
+        format == "text",
+        "--format: {format:?} is not text, which is all there is in ipvs mode"
+    );
+    let families = served(model);
+    let nothing = ipvs::Found {
+        rules: Findings::nothing(&families),
+        ..ipvs::Found::default()
+    };
+    let plan = engine::plan_from(&Ipvs::default(), nothing, model, host, &families);
+    let servers = [plan.before_rules, plan.after_rules].concat();
+    let device = plan.device.iter().map(|op| match op {
+        DeviceOp::Create => format!("link add {SERVICE_DEVICE} type dummy\n"),
+        DeviceOp::Hold(ip) => format!("address add {ip} dev {SERVICE_DEVICE}\n"),
+        DeviceOp::Release(ip) => format!("address del {ip} dev {SERVICE_DEVICE}\n"),
+    });
+    let rules = plan.rules.changes.iter().map(text::script);
+    Ok([
+        format!("# ipvsadm -R\n{}", ipvs_text::script(&servers)),
+        format!("# ip -batch\n{}", device.collect::<String>()),
+        format!("# nft -f\n{}", rules.collect::<Vec<_>>().join("\n")),
+    ]
+    .join("\n"))
 }
 
 /// The families that Services are of; IPv4 where there are none.
