@@ -31,11 +31,11 @@ fn a_service_says_who_chooses() {
 fn what_is_no_scheduler_is_reported_once_and_the_default_is_used() {
     let mut cluster = cluster();
     let both = web().families(&[V4, V6], &["10.96.0.1", "fd00::1"]);
-    assert_eq!(texts(&cluster.tell(both.scheduler("least"))), [UNKNOWN]);
+    assert_eq!(texts(cluster.tell(both.scheduler("least"))), [UNKNOWN]);
     let scheduling = cluster.ports("web").iter().map(|port| port.scheduling);
     assert_eq!(scheduling.collect::<Vec<_>>(), [None, None]);
     for nothing in ["", " "] {
-        assert_eq!(texts(&cluster.tell(web().scheduler(nothing))), [""; 0]);
+        assert_eq!(texts(cluster.tell(web().scheduler(nothing))), [""; 0]);
     }
 }
 
@@ -66,7 +66,7 @@ fn where_nobody_can_choose_nobody_is_asked() {
         ..Settings::default()
     };
     let mut cluster = cluster_with(settings(false));
-    assert_eq!(texts(&cluster.tell(web().scheduler("least"))), [""; 0]);
+    assert_eq!(texts(cluster.tell(web().scheduler("least"))), [""; 0]);
     assert_eq!(cluster.0.unheeded().len(), 0);
     cluster.tell(web());
     cluster.take_dirty();

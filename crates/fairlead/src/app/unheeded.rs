@@ -53,7 +53,7 @@ mod tests {
     fn it_is_told_once_for_as_long_as_it_is_so() {
         let mut unheeded = Unheeded::default();
         let mut told = |now: &[(&str, &str)]| {
-            let of = |(name, why): &(&str, &str)| (ObjectName::new("shop", *name), why.to_string());
+            let of = |(name, why): &(&str, &str)| (ObjectName::new("shop", name), why.to_string());
             let now: Vec<_> = now.iter().map(of).collect();
             let written = unheeded.written(&now.iter().cloned().collect());
             assert_eq!(unheeded.impossible(&now), written);
