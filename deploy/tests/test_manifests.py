@@ -250,6 +250,8 @@ class Values(unittest.TestCase):
 
     def test_every_field_of_the_configuration_is_passed_on(self):
         fields = {
+            "mode": "ipvs",
+            "ipvs": {"scheduler": "lc", "strictARP": True, "excludeCIDRs": ["192.0.2.0/24"]},
             "conntrack": {"min": 1048576, "tcpEstablishedTimeout": "2h0m0s"},
             "nodePortAddresses": ["192.0.2.0/24"],
             "logging": {"verbosity": 4},
