@@ -108,6 +108,40 @@ pub(super) const HOOKS: [Hook; 14] = [
     kubelets("OUTPUT"),
 ];
 
+/// Those that kube-proxy has in ipvs mode alone.
+pub(super) const IPVS_HOOKS: [Hook; 5] = [
+    hook(
+        Table::Filter,
+        "INPUT",
+        "KUBE-NODE-PORT",
+        "kubernetes health check rules",
+    ),
+    hook(
+        Table::Filter,
+        "INPUT",
+        "KUBE-PROXY-FIREWALL",
+        "kube-proxy firewall rules",
+    ),
+    hook(
+        Table::Filter,
+        "FORWARD",
+        "KUBE-PROXY-FIREWALL",
+        "kube-proxy firewall rules",
+    ),
+    hook(
+        Table::Filter,
+        "INPUT",
+        "KUBE-IPVS-FILTER",
+        "kubernetes ipvs access filter",
+    ),
+    hook(
+        Table::Filter,
+        "OUTPUT",
+        "KUBE-IPVS-OUT-FILTER",
+        "kubernetes ipvs access filter",
+    ),
+];
+
 impl Hook {
     /// The rule.
     pub(super) fn rule(&self) -> Rule {

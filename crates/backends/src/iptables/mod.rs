@@ -27,7 +27,7 @@ pub use chains::ChainRules;
 pub use frame::{CT_INVALID_DROPPED, Facts, Frame, LOCALHOST_ACCEPTED};
 pub use installed::{Changes, Installed};
 pub use mode::Iptables;
-pub use names::{PortChain, endpoint_chain, is_ours, port_chain};
+pub use names::{PortChain, endpoint_chain, is_kube_proxys, is_ours, port_chain};
 pub use port::{Group, PortState};
 pub use rebuild::Found;
 pub use removal::remove;

@@ -49,6 +49,21 @@ pub fn is_ours(chain: &str) -> bool {
         || is_of_port(chain)
 }
 
+/// How the chains begin that kube-proxy had in older releases, and those of its ipvs mode, beside
+/// those of iptables mode.
+const OLDER: [&str; 5] = [
+    "KUBE-XLB-",
+    "KUBE-NODE-PORT",
+    "KUBE-LOAD-BALANCER",
+    "KUBE-SOURCE-RANGES-FIREWALL",
+    "KUBE-IPVS-",
+];
+
+/// Whether a chain is ours, or one that kube-proxy has in ipvs mode or had in older releases.
+pub fn is_kube_proxys(chain: &str) -> bool {
+    is_ours(chain) || OLDER.iter().any(|prefix| chain.starts_with(prefix))
+}
+
 /// Whether a chain's name is that of a service port's or an endpoint's.
 pub(super) fn is_of_port(chain: &str) -> bool {
     use PortChain::{Cluster, External, Firewall, Local};

@@ -1,13 +1,13 @@
-//! Removing all that is ours, which is also all that is kube-proxy's.
+//! Removing all that is ours, which is also all that is kube-proxy's, and its ipvs mode's too.
 
 use std::collections::BTreeSet;
 
 use fairlead_kernel::iptables::handle::{Iptables, ObservedTable};
 use fairlead_kernel::iptables::ruleset::{Batch, ChainName, Family, Op, Table, TableId};
 
-use super::hooks::{HOOKS, Hook};
+use super::hooks::{HOOKS, Hook, IPVS_HOOKS};
 use super::kept;
-use super::names::is_ours;
+use super::names::is_kube_proxys;
 use crate::engine::SyncError;
 
 /// Removes our chains and the rules that lead to them. What the kubelet shares stays. False if
@@ -43,6 +43,7 @@ pub fn remove(iptables: &mut impl Iptables, families: &[Family]) -> Result<bool,
 fn removal(table: Table, observed: &ObservedTable) -> Vec<Op> {
     let hooks = HOOKS
         .iter()
+        .chain(&IPVS_HOOKS)
         .filter(|hook| hook.table == table && !hook.kubelets);
     let unhook = |hook: &'static Hook| {
         let remove = Op::Remove(hook.from.into(), hook.rule());
@@ -52,7 +53,7 @@ fn removal(table: Table, observed: &ObservedTable) -> Vec<Op> {
     let ours: BTreeSet<&ChainName> = observed
         .chains
         .iter()
-        .filter(|chain| is_ours(chain))
+        .filter(|chain| is_kube_proxys(chain))
         .collect();
     ops.extend(
         ours.iter()
