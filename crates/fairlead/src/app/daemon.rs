@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -70,6 +71,8 @@ pub(super) struct Daemon {
     pub(super) in_charge: bool,
     /// The key of a taint that goes when the node is served.
     pub(super) startup_taint: Option<String>,
+    /// Virtual servers in these networks are others', whatever left the rest.
+    pub(super) others: Vec<IpNet>,
 }
 
 impl Daemon {
@@ -83,6 +86,7 @@ impl Daemon {
         seen: Seen,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Daemon> {
+        let others = options.others();
         let mut model = Model::new(options.settings);
         model.set_started(Timestamp::now().as_nanosecond());
         Ok(Daemon {
@@ -107,6 +111,7 @@ impl Daemon {
             unheeded: Unheeded::default(),
             in_charge: false,
             startup_taint: options.startup_taint,
+            others,
         })
     }
 
@@ -115,7 +120,7 @@ impl Daemon {
         self.hear_everything()?;
         let synced = self.sync_once()?;
         let swept = sweeper::sweep_once(&self.sweep(synced), &self.metrics);
-        remove_leftovers(self.rules);
+        remove_leftovers(self.rules, &self.others);
         // What an earlier run left in the tables and nothing uses any more can go a moment later.
         if let Some(at) = self.engine.wants_sync_at() {
             thread::sleep(at.saturating_duration_since(Instant::now()));

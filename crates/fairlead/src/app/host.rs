@@ -4,15 +4,19 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, bail};
+use ipnet::IpNet;
 use tracing::{info, warn};
 
-use fairlead_backends::leftovers::{self, InCharge, Removal, SERVICE_DEVICE};
+use fairlead_backends::leftovers::{self, InCharge, Places, Removal, SERVICE_DEVICE};
 use fairlead_core::address::Family;
+use fairlead_core::parameters::IPVS_CONNTRACK;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
+use fairlead_kernel::ipset::Ipset;
+use fairlead_kernel::ipvs::socket::IpvsSocket;
 use fairlead_kernel::link::{AddressMonitor, Addresses, Rtnetlink};
 use fairlead_kernel::nft::socket::NftSocket;
-use fairlead_kernel::sysctl::ProcSys;
+use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
 use crate::config::Mode;
 
@@ -50,12 +54,28 @@ pub(super) fn prepare(mode: Mode) -> anyhow::Result<Vec<Family>> {
 }
 
 /// Removes what kube-proxy left on this host, and what other modes did, but for what the mode
-/// that runs is in charge of.
-pub(crate) fn remove_leftovers(in_charge: Option<InCharge>) -> anyhow::Result<Removal> {
+/// that runs is in charge of, and virtual servers in networks that are `others`'.
+pub(crate) fn remove_leftovers(
+    in_charge: Option<InCharge>,
+    others: &[IpNet],
+) -> anyhow::Result<Removal> {
     let mut nft = NftSocket::open_if_known()
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
+    let mut sets = Ipset::open_if_loaded().context("cannot talk to the kernel about sets")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
-    Ok(leftovers::remove(nft.as_mut(), &mut links, in_charge))
+    let is_left = in_charge != Some(InCharge::Ipvs) && links.find_link(SERVICE_DEVICE)?.is_some();
+    let places = Places {
+        nft: nft.as_mut(),
+        sets: sets.as_mut(),
+        ipvs: (is_left && has_ipvs()).then(IpvsSocket::open),
+        links: &mut links,
+    };
+    Ok(leftovers::remove(places, in_charge, others))
+}
+
+/// Whether the kernel has IPVS already. To ask it would load the module.
+fn has_ipvs() -> bool {
+    ProcSys.read(IPVS_CONNTRACK).is_ok()
 }
 
 /// The addresses this host has, followed as they change.

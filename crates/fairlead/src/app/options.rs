@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use fairlead_core::address::parse_net;
 use fairlead_core::parameters::ConntrackSettings;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::ipvs::server::Timeouts;
@@ -102,6 +105,13 @@ impl Options {
             self.settings = fallback.settings;
         }
         self
+    }
+
+    /// The networks in which virtual servers are others', also where another mode removes those of
+    /// ipvs mode. Only that mode insists that the field makes sense.
+    pub(crate) fn others(&self) -> Vec<IpNet> {
+        let texts = self.config.ipvs.exclude_cidrs.iter().flatten();
+        texts.filter_map(|text| parse_net(text).ok()).collect()
     }
 
     /// How long a change may wait before the rules are called stale, as in kube-proxy.

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use fairlead_backends::engine::{SyncError, Synced};
@@ -131,8 +132,8 @@ impl Daemon {
         // kube-proxy's rules would only contradict ours. There may be many, and nothing waits for
         // them to be gone.
         let thread = thread::Builder::new().name("leftovers".to_owned());
-        let rules = self.rules;
-        if let Err(error) = thread.spawn(move || remove_leftovers(rules)) {
+        let (rules, others) = (self.rules, self.others.clone());
+        if let Err(error) = thread.spawn(move || remove_leftovers(rules, &others)) {
             warn!("what kube-proxy left stays: {error}");
         }
     }
@@ -204,8 +205,8 @@ pub(super) fn intervals(min_sync_period: Duration, sync_period: Duration) -> Int
 }
 
 /// Removes what kube-proxy left. Nothing depends on it.
-pub(super) fn remove_leftovers(rules: InCharge) {
-    let Removal { removed, failures } = match host::remove_leftovers(Some(rules)) {
+pub(super) fn remove_leftovers(rules: InCharge, others: &[IpNet]) {
+    let Removal { removed, failures } = match host::remove_leftovers(Some(rules), others) {
         Ok(removal) => removal,
         Err(error) => return warn!("what kube-proxy left stays: {error:#}"),
     };

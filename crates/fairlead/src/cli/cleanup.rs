@@ -1,6 +1,7 @@
 //! `fairlead cleanup`.
 
 use anyhow::ensure;
+use ipnet::IpNet;
 
 use fairlead_backends::leftovers::Removal;
 
@@ -9,11 +10,13 @@ use crate::app;
 
 /// Who set them, and what they were before, is not written anywhere.
 const LEFT: &str = "kernel parameters that were set stay as they are: \
-    net.ipv4.conf.all.route_localnet, net.netfilter.nf_conntrack_*";
+    net.ipv4.conf.all.{route_localnet,arp_ignore,arp_announce}, net.ipv4.vs.*, net.ipv4.ip_forward, \
+    net.netfilter.nf_conntrack_*";
 
-/// Removes what any mode of ours or of kube-proxy's has put into the kernel, and says what it found.
-pub(super) fn run() -> anyhow::Result<()> {
-    let Removal { removed, failures } = app::remove_leftovers(None)?;
+/// Removes what any mode of ours or of kube-proxy's has put into the kernel, but for virtual servers
+/// in networks that are `others`', and says what it found.
+pub(super) fn run(others: &[IpNet]) -> anyhow::Result<()> {
+    let Removal { removed, failures } = app::remove_leftovers(None, others)?;
     for place in &removed {
         print_out(&format!("removed {place}\n"))?;
     }

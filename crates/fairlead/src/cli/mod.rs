@@ -70,7 +70,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Command::Run(given) => run::run(Invocation::Fairlead, &given.arguments),
         Command::KubeProxy(given) => run::run(Invocation::KubeProxy, &given.arguments),
         Command::Render(given) => render::run(&given.arguments),
-        Command::Cleanup => cleanup::run(),
+        Command::Cleanup => cleanup::run(&[]),
         Command::Demo(demo) => demo.run(),
     }
 }

@@ -42,7 +42,7 @@ fn work(given: &Given) -> anyhow::Result<()> {
         return config::write(&options.config, Path::new(&other.write_config_to));
     }
     if other.cleanup {
-        return cleanup::run();
+        return cleanup::run(&options.others());
     }
     let watch = config::ConfigWatch::open(given, &options.config, warnings)?;
     app::run(options, watch)
