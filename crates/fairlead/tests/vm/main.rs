@@ -6,9 +6,11 @@
 
 mod chains;
 mod conformance;
+mod device;
 #[path = "../../../kernel/tests/ipvs/cases.rs"]
 mod ipvs_cases;
 mod ipvs_handle;
+mod leftovers;
 #[path = "../rig/recorded.rs"]
 mod recorded;
 #[path = "../rig/mod.rs"]
@@ -27,9 +29,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Test = fn() -> Result<(), Failed>;
 
 /// What runs in the machine, by name.
-const TESTS: [(&str, Test); 7] = [
+const TESTS: [(&str, Test); 9] = [
     ("chains_that_nothing_uses_go", chains::go_when_unused),
     ("clients_meet_what_was_recorded", conformance::is_met),
+    ("dummy_device_holds_addresses", device::holds_addresses),
     (
         "iptables_has_what_was_recorded",
         conformance::is_met_by_iptables,
@@ -46,6 +49,7 @@ const TESTS: [(&str, Test); 7] = [
         "ipvs_is_loaded_with_a_match_of_iptables",
         ipvs_handle::is_loaded_with_a_match,
     ),
+    ("kube_proxys_ipvs_mode_is_cleaned_up", leftovers::of_ipvs_go),
     ("sctp_is_forwarded", sctp::is_forwarded),
 ];
 
