@@ -238,5 +238,13 @@ fn timeouts_are_set(kernel: &mut IpvsSocket) -> Result<(), Failed> {
     kernel.set_timeouts(wanted)?;
     let after = ipvsadm(&["-L", "--timeout"], "");
     assert!(after.contains("900 60 7"), "{after}");
+    let too_long = Timeouts {
+        tcp: 60,
+        udp: 1 << 24,
+        ..wanted
+    };
+    let refused = kernel.set_timeouts(too_long).unwrap_err();
+    assert_eq!(refused.errno, libc::EINVAL);
+    assert_eq!(ipvsadm(&["-L", "--timeout"], ""), after);
     Ok(())
 }

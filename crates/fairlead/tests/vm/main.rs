@@ -1,4 +1,4 @@
-//! Fairlead on Debian's kernel, which is older than most and has SCTP.
+//! Fairlead on Debian's kernel, which is older than most and has SCTP and IPVS.
 //!
 //! Each test switches a machine on, see `fairlead_lab::Machine`, and runs itself in it. Where
 //! `scripts/vm-setup` has not been run they are skipped, unless `FAIRLEAD_VM=1` or `CI` say that

@@ -15,6 +15,9 @@ const SCHEDULERS: [&str; 13] = [
     "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf",
 ];
 
+/// The longest timeout in seconds where the kernel counts 250 times in one (`CONFIG_HZ`).
+const LONGEST: u32 = i32::MAX.cast_unsigned() / 250;
+
 /// The flags that IPVS has for itself: persistent and hashed.
 const OWN_FLAGS: u32 = 0x3;
 
@@ -202,6 +205,16 @@ impl Ipvs for FakeIpvs {
 
     fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), CallError> {
         let Timeouts { tcp, tcp_fin, udp } = timeouts;
+        if [tcp, tcp_fin, udp]
+            .into_iter()
+            .any(|wanted| wanted > LONGEST)
+        {
+            return Err(CallError {
+                call: "IPVS_CMD_SET_CONFIG",
+                object: "a fake".to_owned(),
+                errno: libc::EINVAL,
+            });
+        }
         let set = |found: &mut u32, wanted: u32| {
             if wanted > 0 {
                 *found = wanted;

@@ -23,7 +23,10 @@ pub trait Ipvs {
     /// The real servers of a virtual server; none if there is no such virtual server.
     fn reals(&mut self, of: VirtualAddress) -> Result<Vec<ObservedReal>, CallError>;
 
-    /// Sets how long connections are remembered.
+    /// Sets how long connections are remembered: all that is to be set, or nothing.
+    ///
+    /// # Errors
+    /// `EINVAL` for more than the kernel can count, which is 24 days or more (`INT_MAX / HZ`).
     fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), CallError>;
 }
 

@@ -182,6 +182,19 @@ fn a_timeout_of_zero_stays_as_it_is() {
 }
 
 #[test]
+fn a_timeout_that_cannot_be_counted_is_refused_with_the_others() {
+    let mut fake = FakeIpvs::new();
+    let before = fake.timeouts();
+    let wanted = Timeouts {
+        tcp: 60,
+        tcp_fin: 0,
+        udp: 1 << 24,
+    };
+    assert_eq!(fake.set_timeouts(wanted).unwrap_err().errno, libc::EINVAL);
+    assert_eq!(fake.timeouts(), before);
+}
+
+#[test]
 fn a_virtual_server_says_what_it_is() {
     let of = VirtualAddress {
         protocol: Protocol::Sctp,
