@@ -45,9 +45,7 @@ pub(super) fn open(
         "the kernel has no scheduler {}: module ip_vs_{0} could not be loaded",
         Scheduler::default()
     );
-    Parameters::of_this_host()
-        .balance(options.ipvs.strict_arp, version())
-        .context("answers would go past this node")?;
+    balance(options)?;
     set_timeouts(&mut ipvs, options.ipvs.timeouts);
     let tables: Vec<_> = families.iter().copied().map(table).collect();
     let parts = Parts {
@@ -58,6 +56,22 @@ pub(super) fn open(
     info!("writing virtual servers, the device {SERVICE_DEVICE} and rules of nf_tables");
     let engine = Engine::new(mode, parts, families);
     Ok((Box::new(engine), InCharge::Ipvs))
+}
+
+/// Sets what the kernel needs for this mode, for one who comes after and may not. The parameters are
+/// there once IPVS is.
+///
+/// # Errors
+/// The kernel has no IPVS, or refuses what the mode cannot do without.
+pub(super) fn prepare(options: &Options) -> anyhow::Result<()> {
+    IpvsSocket::open()?;
+    balance(options)
+}
+
+fn balance(options: &Options) -> anyhow::Result<()> {
+    Parameters::of_this_host()
+        .balance(options.ipvs.strict_arp, version())
+        .context("answers would go past this node")
 }
 
 fn is_there(ipvs: &mut IpvsSocket, scheduler: Scheduler) -> anyhow::Result<bool> {

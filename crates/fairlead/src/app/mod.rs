@@ -51,7 +51,7 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
         // Who comes after this may not write parameters, and has to find them set.
         let wanted = node_ports(&options.settings.node_port_addresses);
         Parameters::of_this_host().apply(&wanted);
-        return Ok(());
+        return mode::prepare(&options);
     }
     let opened = mode::open(&options, families)?;
     let options = options.in_mode(opened.mode);

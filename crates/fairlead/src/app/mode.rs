@@ -17,10 +17,10 @@ use fairlead_kernel::iptables::variant::{self, Variant};
 use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
-use super::Options;
 use super::accounting;
 use super::ipvs;
 use super::proxier::Proxier;
+use super::{Fallback, Options};
 use crate::config::{IptablesVariant, Mode};
 
 /// The match of rules that count in accounting objects.
@@ -53,6 +53,20 @@ pub(super) fn open(options: &Options, families: Vec<Family>) -> anyhow::Result<O
         engine,
         in_charge,
     })
+}
+
+/// Sets what the mode needs of the kernel, for one who comes after and may not.
+pub(super) fn prepare(options: &Options) -> anyhow::Result<()> {
+    let Mode::Ipvs = options.mode else {
+        return Ok(());
+    };
+    match (ipvs::prepare(options), &options.fallback) {
+        (Err(error), Some(Fallback { mode, .. })) => {
+            error!("ipvs mode cannot run here, and {mode} mode will in its place: {error:#}");
+            Ok(())
+        }
+        (prepared, _) => prepared,
+    }
 }
 
 /// Opens the engine of a mode, and says what it is in charge of.

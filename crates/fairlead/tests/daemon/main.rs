@@ -20,6 +20,7 @@ mod watch;
 
 mod churn;
 mod configuration;
+mod fallback;
 mod health;
 mod input;
 mod life;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         &[
             churn::TESTS,
             configuration::TESTS,
+            fallback::TESTS,
             health::TESTS,
             input::TESTS,
             life::TESTS,
