@@ -48,6 +48,11 @@ impl<I: Ipvs> WatchedIpvs<I> {
         }
     }
 
+    /// The handle itself: what is done to it is done by others.
+    pub fn ipvs_mut(&mut self) -> &mut I {
+        &mut self.ipvs
+    }
+
     /// Whether someone else changed virtual servers, or those real servers that it is the turn of,
     /// since they were last read or written here.
     pub fn touched(&mut self) -> Result<bool, CallError> {

@@ -1,0 +1,16 @@
+//! The ipvs mode against strict fakes: what is in the kernel depends on what the cluster is, not on
+//! how it became so; every change costs what it touches; connections are let end.
+
+#[path = "../../../core/tests/build/mod.rs"]
+mod build;
+mod costs;
+mod histories;
+mod leaving;
+mod node;
+mod others;
+mod refused;
+mod schedulers;
+mod servers;
+#[allow(dead_code, reason = "core's tests need more of it")]
+#[path = "../../../core/tests/random/universe.rs"]
+mod universe;

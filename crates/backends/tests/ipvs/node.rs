@@ -1,0 +1,185 @@
+//! Fake parts of a kernel with an engine on them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::ipvs::{Ipvs, Parts};
+use fairlead_backends::nftables::table;
+use fairlead_core::address::Family;
+use fairlead_core::api::Change;
+use fairlead_core::model::Model;
+use fairlead_core::report::Report;
+use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings};
+use fairlead_kernel::fault::{Call, Fault, Faulty};
+use fairlead_kernel::ipvs::fake::FakeIpvs;
+use fairlead_kernel::ipvs::server::{Protocol, VirtualAddress};
+use fairlead_kernel::link::FakeDevice;
+use fairlead_kernel::nft::fake::FakeNft;
+
+use crate::build::HERE;
+
+/// The node's own addresses.
+pub(crate) const HOST: [&str; 3] = ["192.0.2.10", "2001:db8::10", "fe80::10"];
+
+type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
+type Failing<H> = Faulty<H, Faults>;
+type Kernel = Parts<Failing<FakeIpvs>, Failing<FakeNft>, Failing<FakeDevice>>;
+
+/// What there is in the kernel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fakes {
+    pub(crate) ipvs: FakeIpvs,
+    pub(crate) nft: FakeNft,
+    pub(crate) device: FakeDevice,
+}
+
+/// A node: a model, an engine, parts of a kernel that may fail, and a clock.
+pub(crate) struct Node {
+    pub(crate) model: Model,
+    pub(crate) engine: Engine<Ipvs, Kernel>,
+    pub(crate) host: Vec<IpAddr>,
+    pub(crate) now: Instant,
+}
+
+impl Node {
+    /// A node whose kernel fails as told.
+    pub(crate) fn new(fakes: Fakes, mut faults: impl FnMut() -> Faults) -> Node {
+        let parts = Parts {
+            ipvs: Faulty::new(fakes.ipvs, faults()),
+            nft: Faulty::new(fakes.nft, faults()),
+            device: Faulty::new(fakes.device, faults()),
+        };
+        Node {
+            model: Model::new(settings()),
+            engine: Engine::new(Ipvs::default(), parts, &Family::BOTH),
+            host: HOST.iter().map(|ip| ip.parse().unwrap()).collect(),
+            now: Instant::now(),
+        }
+    }
+
+    /// A node whose kernel never fails, after these changes and syncs.
+    pub(crate) fn settled(fakes: Fakes, changes: impl IntoIterator<Item = Change>) -> Node {
+        let mut node = Node::new(fakes, || Box::new(|_| None));
+        node.apply(changes);
+        node.settle();
+        node
+    }
+
+    pub(crate) fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            self.model.apply(change);
+        }
+    }
+
+    /// Syncs once.
+    pub(crate) fn sync(&mut self) -> Result<Report, SyncError> {
+        let synced = self.engine.sync(&mut self.model, &self.host, self.now);
+        synced.map(|synced| synced.report)
+    }
+
+    /// Syncs after these changes.
+    pub(crate) fn change(&mut self, changes: impl IntoIterator<Item = Change>) -> Report {
+        self.apply(changes);
+        self.sync().unwrap()
+    }
+
+    /// Syncs until nothing is left to do, however often the kernel fails.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1000 {
+            let done = self.sync().is_ok() && self.engine.wants_sync_at().is_none();
+            if done {
+                return;
+            }
+            self.now += Duration::from_secs(2);
+        }
+        panic!("does not settle: {:?}", self.sync());
+    }
+
+    /// Lets time go by.
+    pub(crate) fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    pub(crate) fn ipvs(&mut self) -> &mut FakeIpvs {
+        self.engine.kernel().ipvs.handle_mut()
+    }
+
+    pub(crate) fn nft(&mut self) -> &mut FakeNft {
+        self.engine.kernel().nft.handle_mut()
+    }
+
+    pub(crate) fn device(&mut self) -> &mut FakeDevice {
+        self.engine.kernel().device.handle_mut()
+    }
+
+    /// A copy of what there is.
+    pub(crate) fn fakes(&mut self) -> Fakes {
+        Fakes {
+            ipvs: self.ipvs().clone(),
+            nft: self.nft().clone(),
+            device: self.device().clone(),
+        }
+    }
+
+    /// What the device holds.
+    pub(crate) fn held(&mut self) -> Vec<String> {
+        let held = self.device().addresses.iter().flatten();
+        held.map(ToString::to_string).collect()
+    }
+
+    /// Everything, to compare.
+    pub(crate) fn dump(&mut self) -> String {
+        let device = format!("{:?}", self.device().addresses);
+        let rules: Vec<_> = Family::BOTH
+            .into_iter()
+            .filter_map(|family| self.nft().batch(table(family)))
+            .map(|batch| {
+                let mut lines: Vec<String> = batch.ops.iter().flat_map(lines).collect();
+                lines.sort();
+                lines.join("\n")
+            })
+            .collect();
+        [self.ipvs().saved(), device, rules.join("\n")].join("\n")
+    }
+}
+
+/// An operation, with an element a line.
+fn lines(op: &fairlead_kernel::nft::ruleset::Op) -> Vec<String> {
+    use fairlead_kernel::nft::ruleset::Op;
+    match op {
+        Op::AddElements { set, elements } => {
+            let line = |element| format!("{set}: {element:?}");
+            elements.iter().map(line).collect()
+        }
+        op => vec![format!("{op:?}")],
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        node_name: HERE.to_owned(),
+        detect_local: DetectLocal::NodeCidr,
+        node_port_addresses: NodePortAddresses {
+            all: true,
+            ..NodePortAddresses::default()
+        },
+        ..Settings::default()
+    }
+}
+
+/// A virtual server: `10.96.0.1:80`, of TCP.
+pub(crate) fn tcp(at: &str) -> VirtualAddress {
+    let at: SocketAddr = at.parse().unwrap();
+    VirtualAddress {
+        address: at.ip(),
+        protocol: Protocol::Tcp,
+        port: at.port(),
+    }
+}
+
+/// The addresses that a text names.
+pub(crate) fn set(ips: &[&str]) -> BTreeSet<IpAddr> {
+    ips.iter().map(|ip| ip.parse().unwrap()).collect()
+}
