@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const DELETED: Duration = Duration::from_millis(300);
 
 /// The cluster IP of the Service by which a test sees that its changes have been taken in.
-const MARKER: &str = "10.96.255.254";
+pub(crate) const MARKER: &str = "10.96.255.254";
 
 impl<'a> Proxy<'a> {
     /// Starts Fairlead on the lab's node with the folder's manifests. Nothing need be programmed

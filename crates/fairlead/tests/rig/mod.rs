@@ -3,7 +3,7 @@
 //! What follows an API server instead needs `proxy` alone; `watch` is for those who look closer.
 
 mod folder;
-mod follow;
+pub(crate) mod follow;
 #[allow(dead_code, reason = "not every test asks of all modes")]
 mod mode;
 pub(crate) mod proxy;
