@@ -1,11 +1,9 @@
 //! What a table does besides in ipvs mode, where service addresses are this host's own.
 
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
-use fairlead_kernel::nft::ruleset::SetName;
 
-use super::super::counting::Reason;
-use super::super::schema::{CLUSTER_IPS, DEVICE_IPS, HOST_IPS, Role, SERVICE_CIDRS, key};
-use super::Frame;
+use super::super::schema::{CLUSTER_IPS, DEVICE_IPS, HOST_IPS, Role};
+use super::{Frame, rules};
 
 /// The chain that refuses what no Service has.
 pub(super) const SERVICE_IPS_CHECK: &str = "service-ips-check";
@@ -35,22 +33,7 @@ impl Frame {
 
 /// The rules of [`SERVICE_IPS_CHECK`]. The host may have an address that a Service has, too.
 pub(super) fn service_ips_check() -> Vec<Rule> {
-    let to = |set: SetName| Statement::InSet {
-        key: key::destination(),
-        set,
-        negate: false,
-    };
-    vec![
-        Rule::new([to(HOST_IPS), Statement::Return]),
-        Rule::new([
-            to(DEVICE_IPS),
-            Reason::NoSuchPort.count(),
-            Statement::Reject,
-        ]),
-        Rule::new([
-            to(SERVICE_CIDRS),
-            Reason::NoSuchClusterIp.count(),
-            Statement::Drop,
-        ]),
-    ]
+    let hosts_own = Rule::new([rules::to(HOST_IPS), Statement::Return]);
+    let refuse = rules::service_ips_check(DEVICE_IPS);
+    std::iter::once(hosts_own).chain(refuse).collect()
 }

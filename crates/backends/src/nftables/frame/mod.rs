@@ -28,8 +28,8 @@ use fairlead_kernel::nft::ruleset::{
 };
 
 use super::counting::{self, COUNT_CONNECTIONS, COUNT_TRAFFIC, Reason};
-use super::schema::{HOST_IPS, NODEPORT_IPS, Role, SERVICE_CIDRS};
-use rules::{cluster_ips_check, source_ranges_check};
+use super::schema::{CLUSTER_IPS, HOST_IPS, NODEPORT_IPS, Role, SERVICE_CIDRS};
+use rules::source_ranges_check;
 
 /// Where elements of the no-endpoint maps send what is to be rejected.
 pub(super) const REJECT: &str = "reject-connection";
@@ -234,7 +234,7 @@ impl Frame {
             regular(
                 "cluster-ips-check",
                 "refuses cluster IPs that are none",
-                cluster_ips_check(),
+                rules::service_ips_check(CLUSTER_IPS).into(),
             ),
         ]
     }

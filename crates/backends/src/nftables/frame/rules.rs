@@ -61,11 +61,7 @@ impl Frame {
     }
 
     fn masquerade_cluster_ips(&self) -> Option<Rule> {
-        let to_cluster_ip = Statement::InSet {
-            key: key::destination(),
-            set: CLUSTER_IPS,
-            negate: false,
-        };
+        let to_cluster_ip = to(CLUSTER_IPS);
         let mark = Statement::SetMark(self.mark);
         if self.masquerade_all {
             let rule = Rule::new([to_cluster_ip, mark]);
@@ -87,14 +83,7 @@ impl Frame {
             loopback(true),
             then.clone(),
         ]);
-        let at_some = Rule::new([
-            Statement::InSet {
-                key: key::destination(),
-                set: NODEPORT_IPS,
-                negate: false,
-            },
-            then.clone(),
-        ]);
+        let at_some = Rule::new([to(NODEPORT_IPS), then.clone()]);
         let mut rules = vec![if self.node_ports.all {
             anywhere
         } else {
@@ -170,15 +159,11 @@ pub(super) fn source_ranges_check() -> Vec<Rule> {
     ])]
 }
 
-pub(super) fn cluster_ips_check() -> Vec<Rule> {
-    let to = |set| Statement::InSet {
-        key: key::destination(),
-        set,
-        negate: false,
-    };
-    vec![
+/// Refuses what has come so far for one of the service addresses of a set, and what is for none.
+pub(super) fn service_ips_check(service_ips: SetName) -> [Rule; 2] {
+    [
         Rule::new([
-            to(CLUSTER_IPS),
+            to(service_ips),
             Reason::NoSuchPort.count(),
             Statement::Reject,
         ]),
@@ -188,6 +173,15 @@ pub(super) fn cluster_ips_check() -> Vec<Rule> {
             Statement::Drop,
         ]),
     ]
+}
+
+/// Goes on if the destination is in a set.
+pub(super) fn to(set: SetName) -> Statement {
+    Statement::InSet {
+        key: key::destination(),
+        set,
+        negate: false,
+    }
 }
 
 fn lookup(key: Vec<Expr>, map: SetName) -> Statement {
