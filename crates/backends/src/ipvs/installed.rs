@@ -1,20 +1,17 @@
 //! What is known to be installed, and the way from there to what should be.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::Destination;
 use fairlead_core::report::IpvsCount;
-use fairlead_kernel::ipvs::handle::Op;
-use fairlead_kernel::ipvs::server::{RealServer, VirtualAddress};
-use fairlead_kernel::link::DeviceOp;
+use fairlead_kernel::ipvs::server::VirtualAddress;
 
 use super::frame::Frame;
-use super::leaving::{Leaving, has_connections};
+use super::leaving::Leaving;
 use super::port::{Port, PortServers, Server};
 use super::steps::Steps;
 use super::wanted::{Before, Wanted};
@@ -31,7 +28,7 @@ pub type Survey = Vec<(VirtualAddress, SocketAddr)>;
 pub struct Installed {
     pub(super) rules: nftables::Installed,
     pub(super) frames: BTreeMap<Family, Frame>,
-    groups: HashMap<ObjectName, Box<[PortServers]>>,
+    pub(super) groups: HashMap<ObjectName, Box<[PortServers]>>,
     pub(super) wanted: Wanted,
     pub(super) leaving: Leaving,
     /// What Services ask for in vain.
@@ -144,93 +141,6 @@ impl Installed {
         };
     }
 
-    /// Plans what makes of what was there what is wanted.
-    pub(super) fn exchange_all(&mut self, before: Before, now: Instant, steps: &mut Steps) {
-        for (at, was) in before.servers {
-            let is = self.wanted.server(&at).cloned();
-            // Where rules keep everybody away until then, endpoints come before they do not.
-            let opens = matches!((&was, &is), (Some(was), Some(is)) if was.closed && !is.closed);
-            let ops = match opens {
-                true => &mut steps.before_rules,
-                false => &mut steps.after_rules,
-            };
-            self.exchange(at, was, is, now, ops);
-        }
-        for (ip, was_held) in before.ips {
-            match (was_held, self.wanted.holds(&ip)) {
-                (false, true) => steps.device.push(DeviceOp::Hold(ip)),
-                (true, false) => steps.device.push(DeviceOp::Release(ip)),
-                _ => {}
-            }
-        }
-    }
-
-    fn exchange(
-        &mut self,
-        at: VirtualAddress,
-        was: Option<Server>,
-        is: Option<Server>,
-        now: Instant,
-        ops: &mut Vec<Op>,
-    ) {
-        self.recount(at, was.as_ref(), is.as_ref());
-        match (was, is) {
-            (None, None) => {}
-            (Some(_), None) => {
-                self.leaving.remove_server(at);
-                ops.push(Op::RemoveServer(at));
-            }
-            (None, Some(is)) => {
-                ops.push(Op::AddServer(is.settings.at(at)));
-                ops.extend(is.reals.iter().map(|real| Op::AddReal(at, serving(*real))));
-            }
-            (Some(was), Some(is)) => {
-                if was.settings != is.settings {
-                    ops.push(Op::EditServer(is.settings.at(at)));
-                }
-                self.exchange_reals(at, &was, &is, now, ops);
-            }
-        }
-    }
-
-    /// Those who come are there before others go.
-    fn exchange_reals(
-        &mut self,
-        at: VirtualAddress,
-        was: &Server,
-        is: &Server,
-        now: Instant,
-        ops: &mut Vec<Op>,
-    ) {
-        if Arc::ptr_eq(&was.reals, &is.reals) {
-            return;
-        }
-        for real in without(&is.reals, &was.reals) {
-            ops.push(match self.leaving.remove(at, *real) {
-                true => Op::EditReal(at, serving(*real)),
-                false => Op::AddReal(at, serving(*real)),
-            });
-        }
-        for real in without(&was.reals, &is.reals) {
-            if has_connections(at.protocol) {
-                self.leaving.insert(at, *real, now);
-                ops.push(Op::EditReal(at, leaving(*real)));
-            } else {
-                ops.push(Op::RemoveReal(at, *real));
-            }
-        }
-    }
-
-    /// Removes what has no connection left, unless it is wanted again.
-    fn dismiss(&mut self, idle: Survey, now: Instant, steps: &mut Steps) {
-        for (of, real) in idle {
-            if self.leaving.remove(of, real) {
-                steps.after_rules.push(Op::RemoveReal(of, real));
-            }
-        }
-        self.leaving.looked_at(now);
-    }
-
     pub(super) fn recount(
         &mut self,
         at: VirtualAddress,
@@ -266,27 +176,6 @@ impl Installed {
             .map(|it| it.destination)
     }
 
-    /// The first Service by name that wants a virtual server. Goes through all of them: for when
-    /// something went wrong.
-    pub(super) fn owner_of_server(&self, at: VirtualAddress) -> Option<&ObjectName> {
-        self.owner(|port, frame| port.at(frame).any(|(address, ..)| address == at))
-    }
-
-    /// The first Service by name that wants an address to be held.
-    pub(super) fn owner_of_ip(&self, ip: IpAddr) -> Option<&ObjectName> {
-        self.owner(|port, frame| port.held(frame).any(|held| held == ip))
-    }
-
-    fn owner(&self, wants: impl Fn(&PortServers, &Frame) -> bool) -> Option<&ObjectName> {
-        let is_it = |port: &PortServers| {
-            let frame = self.frames.get(&port.family);
-            frame.is_some_and(|frame| wants(port, frame))
-        };
-        let owners = self.groups.iter();
-        let owners = owners.filter(|(_, ports)| ports.iter().any(is_it));
-        owners.map(|(service, _)| service).min()
-    }
-
     /// What Services ask for in vain.
     pub(super) fn unheeded(&self) -> Vec<(ObjectName, String)> {
         let all = self.unheeded.iter();
@@ -308,22 +197,4 @@ impl Installed {
         };
         self.frames.keys().map(count).collect()
     }
-}
-
-/// What of the first is not in the second. Both are sorted.
-fn without<'a>(
-    first: &'a [SocketAddr],
-    second: &'a [SocketAddr],
-) -> impl Iterator<Item = &'a SocketAddr> {
-    let is_there = |real: &SocketAddr| second.binary_search(real).is_ok();
-    first.iter().filter(move |real| !is_there(real))
-}
-
-/// Every endpoint has the same share, as with kube-proxy.
-pub(super) fn serving(address: SocketAddr) -> RealServer {
-    RealServer { address, weight: 1 }
-}
-
-fn leaving(address: SocketAddr) -> RealServer {
-    RealServer { address, weight: 0 }
 }

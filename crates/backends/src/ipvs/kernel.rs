@@ -59,7 +59,7 @@ pub struct Refused {
 }
 
 /// What an operation is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Object {
     /// A virtual server or one of its real servers.
     Server(VirtualAddress),

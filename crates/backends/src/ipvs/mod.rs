@@ -8,11 +8,13 @@
 //!
 //! docs/backends/ipvs.md draws the packet's path and explains it.
 
+mod exchange;
 mod frame;
 mod installed;
 mod kernel;
 mod leaving;
 mod mode;
+mod owners;
 mod port;
 mod rebuild;
 mod steps;

@@ -14,7 +14,7 @@ use fairlead_core::settings::Settings;
 
 use super::frame::Frame;
 use super::installed::{Changes, Installed, Survey};
-use super::kernel::{ApplyError, Object, Refused};
+use super::kernel::ApplyError;
 use super::port::Port;
 use super::rebuild::Found;
 use super::steps::Steps;
@@ -129,17 +129,7 @@ impl Mode for Ipvs {
         match error {
             ApplyError::Rules(error) => Nftables::culprits(error, &plan.rules, &installed.rules),
             ApplyError::Call(_) => Vec::new(),
-            ApplyError::Refused(refused) => {
-                let owner = |refused: &Refused| {
-                    let service = match refused.object {
-                        Object::Server(at) => installed.owner_of_server(at),
-                        Object::Held(ip) => installed.owner_of_ip(ip),
-                        Object::Device => None,
-                    };
-                    Some((service?.clone(), refused.to_string()))
-                };
-                refused.iter().filter_map(owner).collect()
-            }
+            ApplyError::Refused(refused) => installed.culprits(refused),
         }
     }
 }

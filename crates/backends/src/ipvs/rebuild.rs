@@ -11,7 +11,8 @@ use fairlead_kernel::ipvs::server::{
 };
 use fairlead_kernel::link::DeviceOp;
 
-use super::installed::{Changes, Installed, serving};
+use super::exchange::serving;
+use super::installed::{Changes, Installed};
 use super::leaving::has_connections;
 use super::port::{Server, ServerSettings};
 use super::steps::Steps;

@@ -45,7 +45,16 @@ pub(crate) struct Node {
 
 impl Node {
     /// A node whose kernel fails as told.
-    pub(crate) fn new(fakes: Fakes, mut faults: impl FnMut() -> Faults) -> Node {
+    pub(crate) fn new(fakes: Fakes, faults: impl FnMut() -> Faults) -> Node {
+        Node::with(fakes, faults, &Family::BOTH)
+    }
+
+    /// A node that serves these families alone.
+    pub(crate) fn of_families(fakes: Fakes, families: &[Family]) -> Node {
+        Node::with(fakes, || Box::new(|_| None), families)
+    }
+
+    fn with(fakes: Fakes, mut faults: impl FnMut() -> Faults, families: &[Family]) -> Node {
         let parts = Parts {
             ipvs: Faulty::new(fakes.ipvs, faults()),
             nft: Faulty::new(fakes.nft, faults()),
@@ -53,7 +62,7 @@ impl Node {
         };
         Node {
             model: Model::new(settings()),
-            engine: Engine::new(Ipvs::default(), parts, &Family::BOTH),
+            engine: Engine::new(Ipvs::default(), parts, families),
             host: HOST.iter().map(|ip| ip.parse().unwrap()).collect(),
             now: Instant::now(),
         }
@@ -129,6 +138,25 @@ impl Node {
         held.map(ToString::to_string).collect()
     }
 
+    /// Where virtual servers are, sorted as text.
+    pub(crate) fn servers(&mut self) -> Vec<String> {
+        let saved = self.ipvs().saved();
+        let lines = saved.lines().filter(|line| line.starts_with("-A"));
+        let mut servers: Vec<String> = lines.filter_map(|line| word(line, 2)).collect();
+        servers.sort();
+        servers
+    }
+
+    /// The addresses of the real servers of a virtual server that get new connections.
+    pub(crate) fn reals(&mut self, at: &str) -> Vec<String> {
+        let saved = self.ipvs().saved();
+        let of_it = |line: &&str| line.starts_with("-a") && word(line, 2).as_deref() == Some(at);
+        let serve = saved.lines().filter(|line| !line.ends_with("-w 0"));
+        let reals = serve.filter(of_it).filter_map(|line| word(line, 4));
+        let ip = |real: String| real.parse::<SocketAddr>().unwrap().ip().to_string();
+        reals.map(ip).collect()
+    }
+
     /// Everything, to compare.
     pub(crate) fn dump(&mut self) -> String {
         let device = format!("{:?}", self.device().addresses);
@@ -143,6 +171,11 @@ impl Node {
             .collect();
         [self.ipvs().saved(), device, rules.join("\n")].join("\n")
     }
+}
+
+/// A word of a line of `ipvsadm -Sn`: the third is the virtual server, the fifth the real one.
+fn word(line: &str, at: usize) -> Option<String> {
+    line.split(' ').nth(at).map(str::to_owned)
 }
 
 /// An operation, with an element a line.
