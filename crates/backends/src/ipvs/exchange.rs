@@ -19,8 +19,7 @@ impl Installed {
     pub(super) fn exchange_all(&mut self, before: Before, now: Instant, steps: &mut Steps) {
         for (at, was) in before.servers {
             let is = self.wanted.server(&at).cloned();
-            // Where rules keep everybody away until then, endpoints come before they do not.
-            let opens = matches!((&was, &is), (Some(was), Some(is)) if was.closed && !is.closed);
+            let opens = was.as_ref().zip(is.as_ref()).is_some_and(opens);
             let ops = match opens {
                 true => &mut steps.before_rules,
                 false => &mut steps.after_rules,
@@ -101,6 +100,11 @@ impl Installed {
         }
         self.leaving.looked_at(now);
     }
+}
+
+/// Whether rules let in whom they kept away until then: somebody has to be there before.
+fn opens((was, is): (&Server, &Server)) -> bool {
+    was.reals.is_empty() || (was.closed && !is.closed)
 }
 
 /// What of the first is not in the second. Both are sorted.

@@ -7,6 +7,7 @@ mod costs;
 mod histories;
 mod leaving;
 mod node;
+mod order;
 mod others;
 mod refused;
 mod schedulers;
