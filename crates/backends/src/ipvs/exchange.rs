@@ -92,13 +92,12 @@ impl Installed {
     }
 
     /// Removes what has no connection left, unless it is wanted again.
-    pub(super) fn dismiss(&mut self, idle: Survey, now: Instant, steps: &mut Steps) {
+    pub(super) fn dismiss(&mut self, idle: Survey, steps: &mut Steps) {
         for (of, real) in idle {
             if self.leaving.remove(of, real) {
                 steps.after_rules.push(Op::RemoveReal(of, real));
             }
         }
-        self.leaving.looked_at(now);
     }
 }
 

@@ -49,12 +49,15 @@ impl Installed {
         let now = changes.now;
         let mut steps = Steps::default();
         let idle = changes.chores.take();
+        if idle.is_some() {
+            self.leaving.looked_at(now);
+        }
         let rules_due = self.rules.chores_due().is_some_and(|at| at <= now);
         let (before, rules) = self.take_in(changes, rules_due);
         (steps.rules, self.rules) = std::mem::take(&mut self.rules).advance(rules);
         self.exchange_all(before, now, &mut steps);
         if let Some(idle) = idle {
-            self.dismiss(idle, now, &mut steps);
+            self.dismiss(idle, &mut steps);
         }
         (steps, self)
     }

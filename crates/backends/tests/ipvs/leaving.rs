@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use fairlead_core::address::Protocol;
 use fairlead_core::api::{Change, Kind};
 use fairlead_core::report::IpvsCount;
+use fairlead_kernel::ipvs::handle::{Ipvs, Op};
 
 use crate::build::{service, slice};
 use crate::node::{Fakes, Node, tcp};
@@ -104,17 +105,45 @@ fn an_endpoint_that_comes_back_has_its_weight_again() {
 }
 
 #[test]
-fn datagrams_do_not_keep_it() {
-    let dns = service("web", "10.96.0.1").port("", Protocol::Udp, 80);
-    let of = |ips: &[&str]| {
-        slice("web-a", "web")
-            .port("", Protocol::Udp, 8080)
-            .endpoints(ips)
-    };
-    let both = of(&["10.1.0.1", "10.1.0.2"]);
-    let mut node = Node::settled(Fakes::default(), [dns.into(), both.into()]);
-    node.change([of(&["10.1.0.2"]).into()]);
-    assert_eq!(weights(&mut node), ["10.1.0.2 1"]);
+fn only_tcp_keeps_it() {
+    for protocol in [Protocol::Udp, Protocol::Sctp] {
+        let dns = service("web", "10.96.0.1").port("", protocol, 80);
+        let of = |ips: &[&str]| {
+            let slice = slice("web-a", "web").port("", protocol, 8080);
+            slice.endpoints(ips)
+        };
+        let both = of(&["10.1.0.1", "10.1.0.2"]);
+        let mut node = Node::settled(Fakes::default(), [dns.into(), both.into()]);
+        let server = node.ipvs().servers().unwrap()[0].address;
+        let real = "10.1.0.1:8080".parse().unwrap();
+        assert!(node.ipvs().set_connections(server, real, 1, 1));
+        node.change([of(&["10.1.0.2"]).into()]);
+        assert_eq!(weights(&mut node), ["10.1.0.2 1"], "{protocol:?}");
+    }
+}
+
+#[test]
+fn what_others_removed_meanwhile_is_gone() {
+    let mut node = web(&["10.1.0.1", "10.1.0.2"]);
+    let real = "10.1.0.1:8080".parse().unwrap();
+    node.change([endpoints(&["10.1.0.2"])]);
+    let gone = Op::RemoveReal(tcp(WEB), real);
+    assert_eq!(node.ipvs().apply(&[gone]).unwrap().refused, []);
+    node.wait(1);
+    let report = node.sync().unwrap();
+    assert_eq!((report.ipvs[0].leaving, report.full), (0, false));
+}
+
+#[test]
+fn who_leaves_while_others_are_looked_at_is_looked_at_soon_too() {
+    let mut node = web(&["10.1.0.1", "10.1.0.2", "10.1.0.3"]);
+    connect(&mut node, "10.1.0.1", 1, 0);
+    node.change([endpoints(&["10.1.0.2", "10.1.0.3"])]);
+    node.wait(1);
+    node.change([endpoints(&["10.1.0.3"])]);
+    node.wait(1);
+    node.sync().unwrap();
+    assert_eq!(weights(&mut node), ["10.1.0.1 0", "10.1.0.3 1"]);
 }
 
 #[test]
