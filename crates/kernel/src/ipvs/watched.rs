@@ -142,8 +142,9 @@ impl<I: Ipvs> Ipvs for WatchedIpvs<I> {
     fn reals(&mut self, of: VirtualAddress) -> Result<Vec<ObservedReal>, CallError> {
         let there = self.ipvs.reals(of)?;
         let sum = self.sum(&there);
+        // What was known already is not forgotten for what others made of it.
         if let Some(known) = self.known.get_mut(&of) {
-            known.reals = Some(sum);
+            known.reals.get_or_insert(sum);
         }
         Ok(there)
     }
