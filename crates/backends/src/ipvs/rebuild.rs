@@ -1,5 +1,6 @@
 //! The way from what was found to what should be.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -40,8 +41,10 @@ pub struct FoundServer {
 }
 
 impl Found {
-    /// What was found to be reachable.
+    /// What was found to be reachable. What the device does not hold is at an address of the
+    /// host's own: as far as can be told, a node port.
     pub(super) fn former(&self) -> Vec<Destination> {
+        let held: BTreeSet<IpAddr> = self.held.iter().flatten().copied().collect();
         let destination = |found: &FoundServer| {
             let VirtualAddress {
                 address,
@@ -53,7 +56,10 @@ impl Found {
                 Protocol::Udp => address::Protocol::Udp,
                 Protocol::Sctp => address::Protocol::Sctp,
             };
-            Destination::Address(address, protocol, port)
+            match held.contains(&address) {
+                true => Destination::Address(address, protocol, port),
+                false => Destination::NodePort(Family::of(address), protocol, port),
+            }
         };
         self.servers.iter().map(destination).collect()
     }
