@@ -80,6 +80,11 @@ impl Daemon {
         self.seen
             .configuration
             .set(&options.config, live.needs_restart);
+        let excluded = &options.settings.ipvs.exclude_cidrs;
+        if self.model.settings().ipvs.exclude_cidrs != *excluded {
+            // What is in networks that were others' is not known.
+            self.engine.distrust();
+        }
         self.model.set_settings(options.settings);
         if self.has_begun()
             && let Err(error) = self.judge_configuration()
