@@ -1,5 +1,7 @@
 //! Opens ipvs mode: what it needs of this host, and its parts of the kernel.
 
+use std::io;
+
 use anyhow::Context;
 use tracing::{info, warn};
 
@@ -15,7 +17,7 @@ use fairlead_kernel::ipvs::scheduler::has_scheduler;
 use fairlead_kernel::ipvs::server::{SchedulerName, Timeouts};
 use fairlead_kernel::ipvs::socket::IpvsSocket;
 use fairlead_kernel::ipvs::watched::WatchedIpvs;
-use fairlead_kernel::link::DummyDevice;
+use fairlead_kernel::link::{AddressDevice as _, DeviceOp, DummyDevice};
 use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_kernel::sysctl::ProcSys;
 
@@ -26,7 +28,7 @@ use super::proxier::Proxier;
 /// Opens the engine for these families, and says what it is in charge of.
 ///
 /// # Errors
-/// The kernel has no IPVS, or not what its companion table needs.
+/// The kernel has no IPVS, or not what its companion table or its device needs.
 pub(super) fn open(
     options: &Options,
     families: &[Family],
@@ -51,7 +53,7 @@ pub(super) fn open(
     let parts = Parts {
         ipvs: WatchedIpvs::new(ipvs),
         nft: WatchedNft::open(&tables).context("cannot talk to nf_tables")?,
-        device: DummyDevice::open(SERVICE_DEVICE).context("cannot talk about devices")?,
+        device: device()?,
     };
     info!("writing virtual servers, the device {SERVICE_DEVICE} and rules of nf_tables");
     let engine = Engine::new(mode, parts, families);
@@ -72,6 +74,18 @@ fn balance(options: &Options) -> anyhow::Result<()> {
     Parameters::of_this_host()
         .balance(options.ipvs.strict_arp, version())
         .context("answers would go past this node")
+}
+
+/// The device that holds the addresses. It is made now: without it, another mode can run.
+fn device() -> anyhow::Result<DummyDevice> {
+    let mut device = DummyDevice::open(SERVICE_DEVICE).context("cannot talk about devices")?;
+    let refused = device.apply(&[DeviceOp::Create]);
+    let refused = refused.with_context(|| format!("cannot make the device {SERVICE_DEVICE}"))?;
+    if let Some(refusal) = refused.first() {
+        let error = io::Error::from_raw_os_error(refusal.errno);
+        return Err(error).context(format!("cannot make the device {SERVICE_DEVICE}"));
+    }
+    Ok(device)
 }
 
 fn is_there(ipvs: &mut IpvsSocket, scheduler: Scheduler) -> anyhow::Result<bool> {
