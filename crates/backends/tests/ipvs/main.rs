@@ -3,10 +3,13 @@
 
 #[path = "../../../core/tests/build/mod.rs"]
 mod build;
+mod companion;
 mod costs;
+mod endpoints;
 mod histories;
 mod leaving;
 mod node;
+mod oracle;
 mod order;
 mod others;
 mod refused;

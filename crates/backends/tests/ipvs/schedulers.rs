@@ -1,5 +1,6 @@
 //! Who chooses, and what is done where the kernel does not have whom a Service asks for.
 
+use fairlead_core::address::Protocol;
 use fairlead_core::api::ObjectName;
 use fairlead_core::scheduling::{Scheduler, Scheduling};
 use fairlead_core::settings::{IpvsSettings, Settings};
@@ -59,14 +60,28 @@ fn a_service_has_the_scheduler_that_it_asks_for() {
 }
 
 #[test]
-fn another_scheduler_is_one_message_and_the_real_servers_stay() {
-    let endpoints = slice("web-a", "web")
-        .tcp(8080)
-        .endpoints(&["10.1.0.1", "10.1.0.2"]);
-    let web = service("web", "10.96.0.1").tcp(80);
-    let mut node = Node::settled(Fakes::default(), [web.clone().into(), endpoints.into()]);
-    let report = node.change([web.scheduler("lc").into()]);
-    assert_eq!(report.messages, 1, "{report:?}");
+fn another_setting_is_one_message_and_all_else_stays() {
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        let web = || service("web", "10.96.0.1").port("", protocol, 80);
+        let slice = slice("web-a", "web").port("", protocol, 8080);
+        let endpoints = slice.endpoints(&["10.1.0.1", "10.1.0.2"]);
+        let mut node = Node::settled(Fakes::default(), [web().into(), endpoints.into()]);
+        for (service, messages, expected) in [
+            (web(), 0, "-s rr"),
+            (web().scheduler("lc"), 1, "-s lc"),
+            (web().scheduler("sh"), 1, "-s sh"),
+            (web().scheduler("sh,sh-port"), 1, "-s sh -b sh-port"),
+            (web().sticky(Some(60)), 1, "-s rr -p 60"),
+            (web().sticky(Some(90)), 1, "-s rr -p 90"),
+            (web(), 1, "-s rr"),
+        ] {
+            let report = node.change([service.into()]);
+            let saved = node.ipvs().saved();
+            assert_eq!(report.messages, messages, "{saved}");
+            assert!(saved.lines().next().unwrap().ends_with(expected), "{saved}");
+            assert_eq!(node.reals("10.96.0.1:80"), ["10.1.0.1", "10.1.0.2"]);
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use fairlead_core::address::Protocol;
 use fairlead_core::api::{Change, Kind};
 use fairlead_core::settings::{NodePortAddresses, Settings};
+use fairlead_kernel::link::DeviceOp;
 
 use crate::build::{service, slice};
 use crate::node::{Fakes, HOST, Node, set, settings};
@@ -217,4 +218,41 @@ fn an_address_stays_until_the_last_port_is_gone() {
     assert_eq!(node.held(), ["10.96.0.1"]);
     node.change([Change::Deleted(Kind::Service, one.0.name)]);
     assert_eq!((node.held(), node.ipvs().saved()), (vec![], String::new()));
+}
+
+#[test]
+fn an_address_that_is_held_is_not_added_again() {
+    let web = service("web", "10.96.0.1").tcp(80);
+    let mut node = Node::settled(Fakes::default(), [web.clone().into()]);
+    let again = DeviceOp::Hold("10.96.0.1".parse().unwrap());
+    node.device().refuse.insert(again, 12);
+    let report = node.change([web.port("more", Protocol::Tcp, 81).into()]);
+    assert_eq!(report.excluded.len(), 0);
+    assert_eq!(node.servers(), ["10.96.0.1:80", "10.96.0.1:81"]);
+}
+
+#[test]
+fn another_protocol_port_and_affinity_at_once_are_another_virtual_server() {
+    let slice = |protocol| {
+        slice("web-a", "web")
+            .port("", protocol, 8080)
+            .endpoints(&["10.1.0.1"])
+    };
+    let before = service("web", "10.96.0.1").tcp(80).node_port(30080);
+    let mut node = Node::settled(
+        Fakes::default(),
+        [before.into(), slice(Protocol::Tcp).into()],
+    );
+    let after = service("web", "10.96.0.1").port("", Protocol::Udp, 53);
+    let after = after.node_port(30053).sticky(Some(60));
+    let report = node.change([after.into(), slice(Protocol::Udp).into()]);
+    assert!(!report.full && report.ipvs[0].leaving == 0, "{report:?}");
+    let expected = "\
+-A -u 10.96.0.1:53 -s rr -p 60
+-a -u 10.96.0.1:53 -r 10.1.0.1:8080 -m -w 1
+-A -u 192.0.2.10:30053 -s rr -p 60
+-a -u 192.0.2.10:30053 -r 10.1.0.1:8080 -m -w 1
+";
+    assert_eq!(node.ipvs().saved(), expected);
+    assert_eq!(node.held(), ["10.96.0.1"]);
 }

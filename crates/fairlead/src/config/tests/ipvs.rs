@@ -158,6 +158,18 @@ fn what_cannot_be_is_refused() {
              config.conf:4: ipvs.excludeCIDRs[2]: \"10.0.0.1\" is not a network in CIDR notation (an example: 10.0.0.0/8)",
         ),
         (
+            "mode: ipvs\nipvs: {excludeCIDRs: [0.0.0.0/0, '::/0', 10.0.0.0/8, 192.0.2.1/32, 'fd00:1::/64']}",
+            "",
+        ),
+        (
+            "mode: ipvs\nipvs: {excludeCIDRs: [10.0.0.0/33, 'fd00::/129', 10.0.0/8, 'fd00::1', all]}",
+            "config.conf:4: ipvs.excludeCIDRs[0]: \"10.0.0.0/33\" is not a network in CIDR notation (an example: 10.0.0.0/8)\n\
+             config.conf:4: ipvs.excludeCIDRs[1]: \"fd00::/129\" is not a network in CIDR notation (an example: 10.0.0.0/8)\n\
+             config.conf:4: ipvs.excludeCIDRs[2]: \"10.0.0/8\" is not a network in CIDR notation (an example: 10.0.0.0/8)\n\
+             config.conf:4: ipvs.excludeCIDRs[3]: \"fd00::1\" is not a network in CIDR notation (an example: 10.0.0.0/8)\n\
+             config.conf:4: ipvs.excludeCIDRs[4]: \"all\" is not a network in CIDR notation (an example: 10.0.0.0/8)",
+        ),
+        (
             "mode: ipvs\nnodePortAddresses: [localhost]",
             "config.conf:4: nodePortAddresses: node ports cannot answer on localhost in ipvs mode",
         ),
