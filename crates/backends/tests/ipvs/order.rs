@@ -9,6 +9,7 @@ use fairlead_backends::engine::Engine;
 use fairlead_backends::ipvs::{self as mode, Parts};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
+use fairlead_core::report::IpvsCount;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::ipvs::fake::FakeIpvs;
 use fairlead_kernel::ipvs::handle::{Applied, Ipvs, Op};
@@ -119,14 +120,33 @@ impl Node {
         }
     }
 
-    /// Syncs, and returns what there was before and what was done.
+    /// Syncs, and returns what there was before and what was done. What is told of it is true.
     fn sync(&mut self) -> (FakeIpvs, Vec<Step>) {
         let before = self.ipvs().clone();
         self.log.borrow_mut().clear();
         let host = HOST.map(|ip| ip.parse().unwrap());
-        self.engine.sync(&mut self.model, &host, self.now).unwrap();
+        let synced = self.engine.sync(&mut self.model, &host, self.now).unwrap();
+        assert_eq!(synced.report.ipvs, counted(self.ipvs()));
         (before, self.log.take())
     }
+}
+
+/// How much there is.
+fn counted(ipvs: &mut FakeIpvs) -> Vec<IpvsCount> {
+    let mut counts = Family::BOTH.map(|family| IpvsCount {
+        family,
+        virtual_servers: 0,
+        real_servers: 0,
+        leaving: 0,
+    });
+    for server in ipvs.servers().unwrap() {
+        let reals = ipvs.reals(server.address).unwrap();
+        let count = &mut counts[usize::from(server.address.address.is_ipv6())];
+        count.virtual_servers += 1;
+        count.real_servers += reals.len();
+        count.leaving += reals.iter().filter(|it| it.server.weight == 0).count();
+    }
+    counts.into()
 }
 
 /// How many real servers of each virtual server get new connections.

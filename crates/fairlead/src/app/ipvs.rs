@@ -1,5 +1,6 @@
 //! Opens ipvs mode: what it needs of this host, and its parts of the kernel.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use anyhow::Context;
@@ -36,7 +37,7 @@ pub(super) fn open(
     let mut ipvs = IpvsSocket::open()?;
     let default = options.settings.ipvs.scheduling.scheduler;
     let mut mode = Ipvs::default();
-    for scheduler in [default, Scheduler::default()] {
+    for scheduler in BTreeSet::from([default, Scheduler::default()]) {
         if !is_there(&mut ipvs, scheduler)? {
             warn!("scheduler {scheduler}: the kernel has no module ip_vs_{scheduler}");
             mode.missing.insert(scheduler);
