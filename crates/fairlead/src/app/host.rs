@@ -14,7 +14,7 @@ use fairlead_kernel::error::CallError;
 use fairlead_kernel::features::{Features, NFTABLES_MINIMUM};
 use fairlead_kernel::ipset::Ipset;
 use fairlead_kernel::ipvs::socket::IpvsSocket;
-use fairlead_kernel::link::{AddressMonitor, Addresses, Rtnetlink};
+use fairlead_kernel::link::{Address, AddressMonitor, Addresses, Rtnetlink};
 use fairlead_kernel::nft::socket::NftSocket;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
@@ -144,10 +144,56 @@ pub(crate) fn addresses() -> Result<Vec<IpAddr>, CallError> {
     let addresses = rtnetlink.addresses()?;
     // Asked for afterwards: if the device comes in between, its addresses are not in the list.
     let device = rtnetlink.find_link(SERVICE_DEVICE)?;
-    Ok(addresses
-        .into_iter()
-        .filter(|address| Some(address.link) != device)
+    Ok(own(addresses, device))
+}
+
+/// Those that are not the device's that holds Services'. A host may have its own on a loopback
+/// device.
+fn own(addresses: Vec<Address>, device: Option<u32>) -> Vec<IpAddr> {
+    let all = addresses.into_iter();
+    all.filter(|address| Some(address.link) != device)
         .map(|address| address.ip)
         .filter(|ip| !ip.is_loopback())
-        .collect())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlead_kernel::link::Scope;
+
+    use super::*;
+
+    const LOOPBACK: u32 = 1;
+    const DEVICE: u32 = 7;
+
+    #[test]
+    fn addresses_are_the_hosts_own_wherever_they_are_but_on_the_service_device() {
+        for (all, expected) in [
+            (&[][..], &[][..]),
+            (&[(LOOPBACK, "127.0.0.1"), (LOOPBACK, "::1")], &[]),
+            (&[(DEVICE, "10.96.0.1"), (DEVICE, "fd00::1")], &[]),
+            (&[(LOOPBACK, "198.51.100.1")], &["198.51.100.1"]),
+            (
+                &[(2, "192.0.2.1"), (3, "2001:db8::1"), (3, "fe80::1")],
+                &["192.0.2.1", "2001:db8::1", "fe80::1"],
+            ),
+            (
+                &[(2, "192.0.2.1"), (2, "192.0.2.2"), (DEVICE, "10.96.0.1")],
+                &["192.0.2.1", "192.0.2.2"],
+            ),
+            // The host has it besides.
+            (&[(2, "10.96.0.1"), (DEVICE, "10.96.0.1")], &["10.96.0.1"]),
+        ] {
+            let address = |(link, ip): &(u32, &str)| Address {
+                ip: ip.parse().unwrap(),
+                prefix_len: 24,
+                scope: Scope::Global,
+                link: *link,
+                loopback: *link == LOOPBACK,
+            };
+            let found = own(all.iter().map(address).collect(), Some(DEVICE));
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{all:?}");
+        }
+    }
 }
