@@ -95,14 +95,14 @@ fn rules(lab: &Lab, case: &Case, mode: Mode) -> Result<String, Failed> {
 fn servers(lab: &Lab, case: &Case) -> Result<String, Failed> {
     run_once(lab, case, Mode::Ipvs)?;
     let shown = lab.shown_by_ipvs()?;
-    match case.rules.exists() {
-        true => {
-            let recorded = Shown::parse(&fs::read_to_string(&case.rules)?);
-            let differences = ipvs::compare(&recorded, &shown);
-            Ok(differences.iter().map(|line| format!("{line}\n")).collect())
+    let mut differences = String::new();
+    if case.rules.exists() {
+        let recorded = Shown::parse(&fs::read_to_string(&case.rules)?);
+        for difference in ipvs::compare(&recorded, &shown) {
+            writeln!(differences, "{difference}")?;
         }
-        false => Ok(String::new()),
     }
+    Ok(differences)
 }
 
 fn run_once(lab: &Lab, case: &Case, mode: Mode) -> Result<(), LabError> {
