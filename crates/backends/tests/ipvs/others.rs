@@ -221,3 +221,27 @@ fn what_others_do_to_virtual_servers_is_seen() {
         assert!(!ipvs.touched().unwrap(), "{op}");
     }
 }
+
+#[test]
+fn what_others_do_in_networks_of_their_own_is_not_noticed() {
+    let mut ipvs = WatchedIpvs::new(Fakes::default().ipvs);
+    ipvs.leave(&["203.0.113.0/24".parse().unwrap()]);
+    let (ours, theirs) = ("10.96.0.1:80", "203.0.113.1:80");
+    ipvs.apply(&[server(ours, "rr")]).unwrap();
+    for (op, is_noticed) in [
+        (server(theirs, "wlc"), false),
+        (real(theirs, "10.1.0.1:8080", 7), false),
+        (Op::RemoveServer(tcp(theirs)), false),
+        (real(ours, "10.1.0.1:8080", 1), true),
+    ] {
+        ipvs.ipvs_mut().apply(&[op]).unwrap();
+        assert_eq!(ipvs.touched().unwrap(), is_noticed, "{op}");
+        for server in ipvs.servers().unwrap() {
+            ipvs.reals(server.address).unwrap();
+        }
+    }
+    // They are others' no more.
+    ipvs.leave(&[]);
+    ipvs.ipvs_mut().apply(&[server(theirs, "wlc")]).unwrap();
+    assert!(ipvs.touched().unwrap());
+}

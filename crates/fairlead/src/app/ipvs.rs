@@ -51,8 +51,10 @@ pub(super) fn open(
     balance(options)?;
     set_timeouts(&mut ipvs, options.ipvs.timeouts);
     let tables: Vec<_> = families.iter().copied().map(table).collect();
+    let mut ipvs = WatchedIpvs::new(ipvs);
+    ipvs.leave(&options.settings.ipvs.exclude_cidrs);
     let parts = Parts {
-        ipvs: WatchedIpvs::new(ipvs),
+        ipvs,
         nft: WatchedNft::open(&tables).context("cannot talk to nf_tables")?,
         device: device()?,
     };

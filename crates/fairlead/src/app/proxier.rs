@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use fairlead_backends::engine::{Engine, Kernel, Mode, SyncError, Synced};
 use fairlead_backends::ipvs;
 use fairlead_core::model::Model;
@@ -99,6 +101,9 @@ pub(super) trait Watch {
         Ok(false)
     }
 
+    /// Leaves what is in these networks to others from now on.
+    fn leave(&mut self, _: &[IpNet]) {}
+
     /// How long others are left in peace after a change, before it is mended.
     fn quiet(&self) -> Duration {
         Duration::ZERO
@@ -162,5 +167,9 @@ impl<I: Ipvs> Watch for ipvs::Parts<WatchedIpvs<I>, WatchedNft, DummyDevice> {
 
     fn look(&mut self) -> Result<bool, CallError> {
         self.ipvs.touched()
+    }
+
+    fn leave(&mut self, others: &[IpNet]) {
+        self.ipvs.leave(others);
     }
 }

@@ -82,6 +82,7 @@ impl Daemon {
             .set(&options.config, live.needs_restart);
         let excluded = &options.settings.ipvs.exclude_cidrs;
         if self.model.settings().ipvs.exclude_cidrs != *excluded {
+            self.engine.watch().leave(excluded);
             // What is in networks that were others' is not known.
             self.engine.distrust();
         }

@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::handle::{Applied, Ipvs, Op};
 use super::server::{ObservedReal, Timeouts, VirtualAddress, VirtualServer};
 use crate::error::CallError;
@@ -26,6 +28,8 @@ pub struct WatchedIpvs<I> {
     known: HashMap<VirtualAddress, Known>,
     /// Virtual servers whose real servers are looked at next, the last first.
     next: Vec<VirtualAddress>,
+    /// What is done in these networks is others' business.
+    others: Vec<IpNet>,
     hasher: RandomState,
 }
 
@@ -44,6 +48,7 @@ impl<I: Ipvs> WatchedIpvs<I> {
             ipvs,
             known: HashMap::new(),
             next: Vec::new(),
+            others: Vec::new(),
             hasher: RandomState::new(),
         }
     }
@@ -53,15 +58,23 @@ impl<I: Ipvs> WatchedIpvs<I> {
         &mut self.ipvs
     }
 
+    /// Leaves virtual servers in these networks to others from now on: what is done to them is not
+    /// noticed.
+    pub fn leave(&mut self, others: &[IpNet]) {
+        self.others = others.to_vec();
+    }
+
     /// Whether someone else changed virtual servers, or those real servers that it is the turn of,
     /// since they were last read or written here.
     pub fn touched(&mut self) -> Result<bool, CallError> {
-        let there = self.ipvs.servers()?;
+        let mut there = self.ipvs.servers()?;
+        there.retain(|server| self.is_watched(&server.address));
         let is_known = |server: &VirtualServer| {
             let known = self.known.get(&server.address);
             known.is_some_and(|known| known.server == *server)
         };
-        if there.len() != self.known.len() || !there.iter().all(is_known) {
+        let watched = self.known.keys().filter(|at| self.is_watched(at)).count();
+        if there.len() != watched || !there.iter().all(is_known) {
             return Ok(true);
         }
         if self.next.is_empty() {
@@ -77,6 +90,10 @@ impl<I: Ipvs> WatchedIpvs<I> {
             }
         }
         Ok(false)
+    }
+
+    fn is_watched(&self, at: &VirtualAddress) -> bool {
+        !self.others.iter().any(|net| net.contains(&at.address))
     }
 
     fn sum(&self, reals: &[ObservedReal]) -> u64 {
