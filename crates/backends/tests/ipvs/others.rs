@@ -5,6 +5,7 @@ use fairlead_core::api::{Change, Kind};
 use fairlead_core::conntrack::{Flow, NodePortReach};
 use fairlead_core::route::Target;
 use fairlead_core::settings::{IpvsSettings, Settings};
+use fairlead_kernel::ipvs::fake::FakeIpvs;
 use fairlead_kernel::ipvs::handle::{Ipvs, Op};
 use fairlead_kernel::ipvs::server::{Flags, RealServer, SchedulerName, VirtualServer};
 use fairlead_kernel::ipvs::watched::WatchedIpvs;
@@ -24,6 +25,13 @@ fn server(at: &str, scheduler: &str) -> Op {
 fn real(of: &str, at: &str, weight: u32) -> Op {
     let address = at.parse().unwrap();
     Op::AddReal(tcp(of), RealServer { address, weight })
+}
+
+/// A handle that has read that there is nothing.
+fn read() -> WatchedIpvs<FakeIpvs> {
+    let mut ipvs = WatchedIpvs::new(FakeIpvs::new());
+    assert_eq!(ipvs.servers().unwrap(), []);
+    ipvs
 }
 
 fn with(ops: &[Op]) -> Fakes {
@@ -187,8 +195,14 @@ fn connections_to_node_ports_outlive_a_look_at_the_kernel() {
 }
 
 #[test]
+fn what_was_there_before_it_was_read_is_nobodys_doing() {
+    let mut ipvs = WatchedIpvs::new(with(&[server("10.96.0.1:80", "rr")]).ipvs);
+    assert!(!ipvs.touched().unwrap());
+}
+
+#[test]
 fn what_others_do_to_virtual_servers_is_seen() {
-    let mut ipvs = WatchedIpvs::new(Fakes::default().ipvs);
+    let mut ipvs = read();
     let ops = [
         server("10.96.0.1:80", "rr"),
         real("10.96.0.1:80", "10.1.0.1:8080", 1),
@@ -210,7 +224,7 @@ fn what_others_do_to_virtual_servers_is_seen() {
         server("10.96.0.2:80", "rr"),
         Op::RemoveServer(tcp("10.96.0.1:80")),
     ] {
-        let mut ipvs = WatchedIpvs::new(Fakes::default().ipvs);
+        let mut ipvs = read();
         ipvs.apply(&ops).unwrap();
         ipvs.ipvs_mut().apply(&[op]).unwrap();
         assert!(ipvs.touched().unwrap(), "{op}");
@@ -224,7 +238,7 @@ fn what_others_do_to_virtual_servers_is_seen() {
 
 #[test]
 fn what_others_do_in_networks_of_their_own_is_not_noticed() {
-    let mut ipvs = WatchedIpvs::new(Fakes::default().ipvs);
+    let mut ipvs = read();
     ipvs.leave(&["203.0.113.0/24".parse().unwrap()]);
     let (ours, theirs) = ("10.96.0.1:80", "203.0.113.1:80");
     ipvs.apply(&[server(ours, "rr")]).unwrap();

@@ -26,6 +26,8 @@ const LOOKED_INTO: usize = 256;
 pub struct WatchedIpvs<I> {
     ipvs: I,
     known: HashMap<VirtualAddress, Known>,
+    /// Whether `known` is all that there was.
+    is_read: bool,
     /// Virtual servers whose real servers are looked at next, the last first.
     next: Vec<VirtualAddress>,
     /// What is done in these networks is others' business.
@@ -47,6 +49,7 @@ impl<I: Ipvs> WatchedIpvs<I> {
         WatchedIpvs {
             ipvs,
             known: HashMap::new(),
+            is_read: false,
             next: Vec::new(),
             others: Vec::new(),
             hasher: RandomState::new(),
@@ -65,8 +68,11 @@ impl<I: Ipvs> WatchedIpvs<I> {
     }
 
     /// Whether someone else changed virtual servers, or those real servers that it is the turn of,
-    /// since they were last read or written here.
+    /// since they were last read or written here. False as long as they were not read.
     pub fn touched(&mut self) -> Result<bool, CallError> {
+        if !self.is_read {
+            return Ok(false);
+        }
         let mut there = self.ipvs.servers()?;
         there.retain(|server| self.is_watched(&server.address));
         let is_known = |server: &VirtualServer| {
@@ -153,6 +159,7 @@ impl<I: Ipvs> Ipvs for WatchedIpvs<I> {
             (server.address, known)
         });
         self.known = known.collect();
+        self.is_read = true;
         Ok(there)
     }
 
