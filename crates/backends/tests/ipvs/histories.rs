@@ -1,10 +1,14 @@
 //! Whatever happened before, the kernel is as a fresh start would make it.
 
+use std::net::IpAddr;
+
 use fairlead_core::api::{Change, Kind};
 use fairlead_kernel::fault::seeded;
+use fairlead_kernel::ipvs::fake::FakeIpvs;
 use fairlead_kernel::ipvs::handle::{Ipvs, Op};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 
 use crate::node::{Fakes, Node};
 use crate::universe::change;
@@ -19,25 +23,54 @@ fn synced() -> [Change; 2] {
     ]
 }
 
+/// Any change; a Service may ask for a scheduler that there is, or not.
+fn step() -> impl Strategy<Value = Change> {
+    let schedulers = [None, Some("lc"), Some("sh,sh-port"), Some("nq"), Some("?")];
+    (change(), select(schedulers.to_vec())).prop_map(|(mut change, scheduler)| {
+        if let Change::Service(service) = &mut change {
+            service.scheduler = scheduler.map(str::to_owned);
+        }
+        change
+    })
+}
+
+fn with_some_schedulers() -> Fakes {
+    Fakes {
+        ipvs: FakeIpvs::with_schedulers(&["rr", "lc", "sh"]),
+        ..Fakes::default()
+    }
+}
+
+/// The addresses of a host: a Service may have one of them, too.
+fn host() -> impl Strategy<Value = Vec<IpAddr>> {
+    let all = ["192.0.2.1", "192.0.2.10", "2001:db8::1", "2001:db8::10"];
+    let all = all.map(|ip| ip.parse().unwrap());
+    subsequence(all.to_vec(), 0..=all.len())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn incremental_is_full(history in vec(change(), 1..40), pauses in vec(any::<bool>(), 40), seed: u64) {
+    fn incremental_is_full(history in vec((step(), any::<bool>(), host()), 1..40), seed: u64) {
         let mut seeds = seed..;
-        let mut node = Node::new(Fakes::default(), || {
+        let mut node = Node::new(with_some_schedulers(), || {
             Box::new(seeded(seeds.next().unwrap_or(seed), FAILING))
         });
         node.apply(synced());
-        for (change, pause) in history.iter().zip(pauses) {
+        for (change, pause, host) in &history {
             node.apply([change.clone()]);
-            if pause {
+            node.host.clone_from(host);
+            if *pause {
                 // A failure is part of the game; that it is made good is what is tested.
                 let _ = node.sync();
             }
         }
         node.settle();
-        let mut fresh = Node::settled(Fakes::default(), history);
+        let mut fresh = Node::new(with_some_schedulers(), || Box::new(|_| None));
+        fresh.host.clone_from(&node.host);
+        fresh.apply(history.into_iter().map(|(change, ..)| change));
+        fresh.settle();
         prop_assert_eq!(node.dump(), fresh.dump());
     }
 
