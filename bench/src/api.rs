@@ -58,7 +58,7 @@ pub(crate) fn measure(
     }
     let pods = TcpListener::bind(("0.0.0.0", cluster::POD_PORT))?;
     let log = folder.join("api.log");
-    let mut daemon = Daemon::start("--kubeconfig", server.kubeconfig(), &log)?;
+    let mut daemon = Daemon::start("nftables", "--kubeconfig", server.kubeconfig(), &log)?;
     let footprint = daemon.footprint(cluster, &pods)?;
     let start = daemon.processor_time()?;
     let mut writes = Vec::new();

@@ -1,13 +1,15 @@
 //! Measures Fairlead: speed and memory by the number of Services.
 //!
-//! `fairlead-bench [iptables] [SERVICES]...`; see docs/PERFORMANCE.md for what the tables say. Everything
-//! happens in network namespaces of its own. Nothing is asserted: times are for people.
+//! `fairlead-bench [iptables | ipvs [here]] [SERVICES]...`; see docs/PERFORMANCE.md for what the
+//! tables say. Everything happens in network namespaces of its own. Nothing is asserted: times are
+//! for people.
 
 mod api;
 mod cluster;
 mod conntrack;
 mod counting;
 mod iptables;
+mod ipvs;
 mod network;
 mod print;
 mod process;
@@ -37,11 +39,22 @@ const MIXED: u32 = 5000;
 const RUNS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).take(2).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["ipvs"] => ipvs::in_the_machine(),
+        ["ipvs", "here"] => ipvs::here(),
+        ["iptables", ..] => on_this_host(false),
+        _ => on_this_host(true),
+    }
+}
+
+/// iptables mode, and nftables mode if that is wanted.
+fn on_this_host(with_nftables: bool) -> anyhow::Result<()> {
     // Before there is a second thread.
     privilege::obtain()?;
     println!("{}, {ENDPOINTS} endpoints a service", machine());
     let folder = tempfile::tempdir()?;
-    if std::env::args().nth(1).as_deref() != Some("iptables") {
+    if with_nftables {
         nftables(folder.path())?;
     }
     let measured = iptables::measure(folder.path())?;
@@ -117,7 +130,7 @@ impl Measured {
         let (_, read_json) = sync::read(&cluster.write_json(folder)?)?;
         let manifests = cluster.write_yaml(folder)?;
         let cold = cold_start(&manifests)?;
-        let footprint = on_a_node(|| process::measure(cluster, &manifests))?;
+        let footprint = on_a_node(|| process::measure("nftables", cluster, &manifests))?;
         let price = on_a_node(|| counting::measure(cluster, &manifests))?;
         let follow = |streaming| on_a_node(|| api::measure(cluster, streaming, folder));
         let followed = [

@@ -48,10 +48,10 @@ pub(crate) struct Footprint {
     pub(crate) through_service: Duration,
 }
 
-/// Runs `fairlead run` in the namespace of the calling thread, and ends it.
-pub(crate) fn measure(cluster: Cluster, manifests: &Path) -> anyhow::Result<Footprint> {
+/// Runs `fairlead run` in this mode and in the namespace of the calling thread, and ends it.
+pub(crate) fn measure(mode: &str, cluster: Cluster, manifests: &Path) -> anyhow::Result<Footprint> {
     let log = manifests.with_extension("log");
-    let mut daemon = Daemon::start("--manifests", manifests, &log)?;
+    let mut daemon = Daemon::start(mode, "--manifests", manifests, &log)?;
     let pods = TcpListener::bind(("0.0.0.0", cluster::POD_PORT))?;
     daemon.footprint(cluster, &pods)
 }
@@ -65,11 +65,16 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts it with objects from `source`, a flag that takes a path.
-    pub(crate) fn start(source: &str, path: &Path, log: &Path) -> anyhow::Result<Daemon> {
+    pub(crate) fn start(
+        mode: &str,
+        source: &str,
+        path: &Path,
+        log: &Path,
+    ) -> anyhow::Result<Daemon> {
         // Built along with this.
         let binary = std::env::current_exe()?.with_file_name("fairlead");
         let child = Command::new(&binary)
-            .args(["run", "--proxy-mode", "nftables", source])
+            .args(["run", "--proxy-mode", mode, source])
             .arg(path)
             .args(["--hostname-override", cluster::NODE])
             .args(["--cluster-cidr", cluster::PODS])

@@ -45,6 +45,8 @@ pub(crate) struct Series {
     pub(crate) operations: usize,
     /// The most messages that one of them was sent in.
     pub(crate) messages: usize,
+    /// The most bytes that one of them was sent in.
+    pub(crate) bytes: usize,
 }
 
 impl Series {
@@ -126,13 +128,25 @@ impl<M: Mode, K: Kernel<M>> Node<M, K> {
     /// A pod of a Service is replaced by another, again and again in different Services.
     pub(crate) fn replace_endpoints(&mut self) -> anyhow::Result<Series> {
         let mut changes = Vec::new();
-        for ((_, slice), index) in self.sample.iter().zip(0..) {
-            let mut slice = slice.clone();
+        for ((_, slice), index) in self.sample.iter_mut().zip(0..) {
             let count = slice.endpoints.len().max(1);
             if let Some(endpoint) = slice.endpoints.get_mut(index as usize % count) {
                 endpoint.addresses = vec![cluster::spare_pod_ip(index).to_string()];
             }
-            changes.push(vec![Change::EndpointSlice(slice)]);
+            changes.push(vec![Change::EndpointSlice(slice.clone())]);
+        }
+        self.series(changes)
+    }
+
+    /// Services get a pod more.
+    pub(crate) fn add_endpoints(&mut self) -> anyhow::Result<Series> {
+        let mut changes = Vec::new();
+        for ((_, slice), index) in self.sample.iter_mut().zip(CHANGES..) {
+            if let Some(mut endpoint) = slice.endpoints.first().cloned() {
+                endpoint.addresses = vec![cluster::spare_pod_ip(index).to_string()];
+                slice.endpoints.push(endpoint);
+            }
+            changes.push(vec![Change::EndpointSlice(slice.clone())]);
         }
         self.series(changes)
     }
@@ -165,6 +179,7 @@ impl<M: Mode, K: Kernel<M>> Node<M, K> {
             durations: Vec::with_capacity(rounds.len()),
             operations: 0,
             messages: 0,
+            bytes: 0,
         };
         for changes in rounds {
             let (report, took) = timed(|| {
@@ -177,6 +192,7 @@ impl<M: Mode, K: Kernel<M>> Node<M, K> {
             series.durations.push(took);
             series.operations = series.operations.max(report.operations);
             series.messages = series.messages.max(report.messages);
+            series.bytes = series.bytes.max(report.bytes);
         }
         series.durations.sort();
         Ok(series)
@@ -188,7 +204,8 @@ impl<M: Mode, K: Kernel<M>> Node<M, K> {
         Ok(())
     }
 
-    fn sync(&mut self) -> anyhow::Result<Report> {
+    /// Does what is to be done, and what had to wait.
+    pub(crate) fn sync(&mut self) -> anyhow::Result<Report> {
         let synced = self
             .engine
             .sync(&mut self.model, &self.host, Instant::now())?;
