@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, ensure};
 use fairlead_backends::engine::{Engine, Kernel, Mode};
 use fairlead_backends::nftables::Nftables;
 use fairlead_core::address::Family;
-use fairlead_core::api::{Change, EndpointSlice, Kind, ObjectName, Service};
+use fairlead_core::api::{Change, EndpointSlice, Kind, ObjectName, Service, TrafficPolicy};
 use fairlead_core::model::Model;
 use fairlead_core::report::Report;
 use fairlead_core::settings::{DetectLocal, Settings};
@@ -265,7 +265,7 @@ fn sample(changes: &[Change]) -> Vec<(Service, EndpointSlice)> {
         .collect()
 }
 
-/// The same Service by another name and cluster IP, and by nothing else.
+/// The same Service by another name and cluster IP, and by nothing else, for the whole cluster.
 fn copied(
     service: &Service,
     slice: &EndpointSlice,
@@ -278,6 +278,8 @@ fn copied(
     service.cluster_ips = vec![ip.to_string()];
     service.ingress.clear();
     service.health_check_node_port = 0;
+    // With another policy a load balancer would need one.
+    service.external_policy = TrafficPolicy::Cluster;
     service.ports.iter_mut().for_each(|port| port.node_port = 0);
     let mut slice = slice.clone();
     slice.name = name.clone();
