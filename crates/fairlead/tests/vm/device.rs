@@ -20,7 +20,8 @@ pub(crate) fn holds_addresses() -> Result<(), Failed> {
     Netns::anonymous()?.run(|| {
         makes_addresses_the_hosts_own()?;
         tells_what_others_do()?;
-        holds_many()
+        holds_many()?;
+        knows_its_own_of_many()
     })?
 }
 
@@ -110,6 +111,20 @@ fn holds_many() -> Result<(), Failed> {
         assert_eq!(device.apply(&ops(Release))?, []);
         assert_eq!(device.held()?, Some(Vec::new()));
     }
+    Ok(())
+}
+
+/// More is reported than there is room for.
+fn knows_its_own_of_many() -> Result<(), Failed> {
+    let mut device = DummyDevice::open(DEVICE)?;
+    let address = |n: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a60_0000 + n));
+    let all: Vec<_> = (1..=8_000).map(|n| Hold(address(n))).collect();
+    device.apply(&all)?;
+    assert!(!device.touched()?, "all of it was ours");
+    let all: Vec<_> = (8_001..=16_000).map(|n| Hold(address(n))).collect();
+    device.apply(&all)?;
+    said(&format!("ip addr del {}/32 dev {DEVICE}", address(7)))?;
+    assert!(device.touched()?, "one is gone");
     Ok(())
 }
 

@@ -13,6 +13,17 @@ use crate::netlink::{Message, Protocol, Socket, u32_at};
 /// Room for notifications between two calls of [`DeviceMonitor::drain`].
 const NOTIFICATIONS: usize = 1 << 20;
 
+/// What has been reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reported {
+    /// Nothing but what was expected.
+    Nothing,
+    /// Something else.
+    News,
+    /// More than there was room for, of which the rest was expected.
+    TooMuch,
+}
+
 /// Listens to what happens to the device of a name, and compares it with what is expected of it.
 ///
 /// Who changed an address is told for IPv4 alone: the kernel leaves the port out of what it says of
@@ -81,20 +92,30 @@ impl DeviceMonitor {
         }
     }
 
-    /// Reads all that has been reported, without waiting, and says whether it is otherwise than
-    /// expected.
-    pub(super) fn drain(&mut self) -> Result<bool, CallError> {
-        let mut touched = false;
+    /// Whether the device of this index, or none, and these addresses are what is expected.
+    pub(super) fn expects(&self, index: Option<u32>, addresses: &[IpAddr]) -> bool {
+        let is_expected = |ip: &IpAddr| self.addresses.contains(ip);
+        (index, addresses.len()) == (self.index, self.addresses.len())
+            && addresses.iter().all(is_expected)
+    }
+
+    /// Reads all that has been reported, without waiting.
+    pub(super) fn drain(&mut self) -> Result<Reported, CallError> {
+        let mut reported = Reported::Nothing;
         loop {
             match self.socket.try_receive() {
-                Ok(None) => return Ok(touched),
-                Ok(Some(messages)) => {
-                    for message in messages {
-                        touched |= is_news(&message, &self.name, self.index, &self.addresses);
+                Ok(None) => return Ok(reported),
+                Ok(Some(mut messages)) => {
+                    let (name, index) = (&self.name, self.index);
+                    if messages.any(|message| is_news(&message, name, index, &self.addresses)) {
+                        reported = Reported::News;
                     }
                 }
-                // More came than there was room for; some of it may have been others'.
-                Err(error) if error.errno == libc::ENOBUFS => touched = true,
+                Err(error) if error.errno == libc::ENOBUFS => {
+                    if reported == Reported::Nothing {
+                        reported = Reported::TooMuch;
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

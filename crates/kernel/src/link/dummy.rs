@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::device::{AddressDevice, DeviceOp, DeviceRefusal};
-use super::device_monitor::DeviceMonitor;
+use super::device_monitor::{DeviceMonitor, Reported};
 use super::rtnetlink::{IFADDRMSG, IFINFOMSG, Rtnetlink, parse_address};
 use super::setup::family;
 use crate::error::CallError;
@@ -39,7 +39,34 @@ impl DummyDevice {
     /// Whether someone else may have changed the device's addresses, removed it or made another
     /// one of its name, since this was last asked.
     pub fn touched(&mut self) -> Result<bool, CallError> {
-        self.monitor.drain()
+        match self.monitor.drain()? {
+            Reported::Nothing => Ok(false),
+            Reported::News => Ok(true),
+            // As when thousands of addresses were added here at once.
+            Reported::TooMuch => {
+                let found = self.list()?;
+                let (index, all) =
+                    found.map_or((None, Vec::new()), |(index, all)| (Some(index), all));
+                Ok(!self.monitor.expects(index, &all))
+            }
+        }
+    }
+
+    /// The device's index with its addresses; `None` if there is no device.
+    fn list(&mut self) -> Result<Option<(u32, Vec<IpAddr>)>, CallError> {
+        let Some(index) = self.find()? else {
+            return Ok(None);
+        };
+        let mut all = Vec::new();
+        for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+            match self.addresses(index, family) {
+                Ok(addresses) => all.extend(addresses),
+                // It went meanwhile.
+                Err(error) if error.errno == libc::ENODEV => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some((index, all)))
     }
 
     /// Its index; `None` if there is no device of this name.
@@ -138,20 +165,10 @@ impl DummyDevice {
 
 impl AddressDevice for DummyDevice {
     fn held(&mut self) -> Result<Option<Vec<IpAddr>>, CallError> {
-        let found = self.find()?;
-        self.monitor.expect_device(found);
-        let Some(index) = found else {
+        let Some((index, all)) = self.list()? else {
+            self.monitor.expect_device(None);
             return Ok(None);
         };
-        let mut all = Vec::new();
-        for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-            match self.addresses(index, family) {
-                Ok(addresses) => all.extend(addresses),
-                // It went meanwhile.
-                Err(error) if error.errno == libc::ENODEV => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
         self.monitor.expect_held(index, &all);
         Ok(Some(all))
     }
