@@ -71,8 +71,44 @@ fn render_destination(route: &Route, balancer: Balancer<'_>) -> DestinationState
         service: dispatch.service(),
         outside: dispatch.outside(),
         refused: dispatch.refused(),
-        sources: route.sources.as_ref().map(IpNet::aggregate),
+        sources: sources(route, balancer),
     }
+}
+
+/// In as few networks as can say them.
+fn sources(route: &Route, balancer: Balancer<'_>) -> Option<Vec<IpNet>> {
+    let given = route.sources.as_deref()?;
+    Some(match (balancer, route.destination) {
+        (Balancer::VirtualServers, Destination::Address(ip, ..)) => {
+            IpNet::aggregate(&without_own(given, ip.into()))
+        }
+        _ => IpNet::aggregate(&given.to_vec()),
+    })
+}
+
+/// In ipvs mode what this node sends to a load balancer's address comes from that address, which is
+/// no reason why it may. Where it may, the route names the address besides the Service's networks.
+fn without_own(sources: &[IpNet], own: IpNet) -> Vec<IpNet> {
+    match sources.contains(&own) {
+        true => sources.to_vec(),
+        false => sources.iter().flat_map(|net| without(*net, own)).collect(),
+    }
+}
+
+/// The networks that a network is made of without an address.
+fn without(net: IpNet, address: IpNet) -> Vec<IpNet> {
+    let mut rest = Vec::new();
+    let mut around = Some(net);
+    while let Some(net) = around.take() {
+        if !net.contains(&address) {
+            rest.push(net);
+        } else if let Ok(halves) = net.subnets(net.prefix_len() + 1) {
+            let (with, free) = halves.partition::<Vec<_>, _>(|half| half.contains(&address));
+            rest.extend(free);
+            around = with.first().copied();
+        }
+    }
+    rest
 }
 
 /// One route on its way to chains.
@@ -167,16 +203,42 @@ mod tests {
             (&["203.0.113.7/32", "203.0.113.0/24"], &["203.0.113.0/24"]),
             (&["203.0.113.128/25", "203.0.113.0/25"], &["203.0.113.0/24"]),
         ] {
-            let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-            let route = Route {
-                destination: Destination::NodePort(Family::V4, Protocol::Tcp, 30080),
-                kind: DestinationKind::NodePort,
-                verdicts: Verdicts::same(Verdict::Reject(RejectReason::NoEndpoint)),
-                sources: Some(nets(given)),
-            };
-            let state = render_destination(&route, Balancer::VirtualServers);
-            let expected: Vec<IpNet> = nets(expected);
-            assert_eq!(state.sources, Some(expected), "{given:?}");
+            let state = render_destination(&route(given), Balancer::VirtualServers);
+            assert_eq!(state.sources, Some(nets(expected)), "{given:?}");
         }
+    }
+
+    #[test]
+    fn a_node_may_not_because_it_uses_the_address_of_the_load_balancer() {
+        for (given, expected) in [
+            (
+                &["192.0.2.8/30"][..],
+                &["192.0.2.8/31", "192.0.2.11/32"][..],
+            ),
+            (
+                &["192.0.2.10/31", "10.0.0.0/8"],
+                &["10.0.0.0/8", "192.0.2.11/32"],
+            ),
+            // So the route says that the node may.
+            (&["192.0.2.8/30", "192.0.2.10/32"], &["192.0.2.8/30"]),
+        ] {
+            let state = render_destination(&route(given), Balancer::VirtualServers);
+            assert_eq!(state.sources, Some(nets(expected)), "{given:?}");
+        }
+        let all = without("::/0".parse().unwrap(), "fd00::1/128".parse().unwrap());
+        assert_eq!(all.len(), 128);
+    }
+
+    fn route(sources: &[&str]) -> Route {
+        Route {
+            destination: Destination::Address([192, 0, 2, 10].into(), Protocol::Tcp, 80),
+            kind: DestinationKind::LoadBalancer,
+            verdicts: Verdicts::same(Verdict::Reject(RejectReason::NoEndpoint)),
+            sources: Some(nets(sources)),
+        }
+    }
+
+    fn nets(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 }
