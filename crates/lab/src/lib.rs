@@ -46,5 +46,5 @@ pub use machine::{Machine, MachineError};
 pub use network::{NODE_V4, NODE_V6, Network, Place};
 pub use outcome::{Failure, Outcome, Outcomes, Source};
 pub use pod::{PORTS, Pods};
-pub use probe::{Answer, Series};
+pub use probe::{Answer, Series, wait_for_a_slow_machine};
 pub use questions::{Question, questions};

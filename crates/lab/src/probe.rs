@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::str;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
@@ -17,6 +18,18 @@ use crate::outcome::{Failure, Outcome, Source};
 /// How long a probe waits for the connection, and then for the answer. The recorded outcomes were
 /// made with as much: what has not answered by then counts as dropped.
 const PATIENCE: Duration = Duration::from_millis(350);
+
+/// The same on a slow machine: less than the second after which TCP sends again what was lost (RFC
+/// 6298), so that a loss is still to be seen.
+const SLOW_PATIENCE: Duration = Duration::from_millis(900);
+
+static IS_SLOW: AtomicBool = AtomicBool::new(false);
+
+/// Tells all probes of this process that the machine is slow, such as an emulated one: they wait longer
+/// until they take no answer for none.
+pub fn wait_for_a_slow_machine() {
+    IS_SLOW.store(true, Ordering::Relaxed);
+}
 
 /// The same for SCTP, which few hosts have: it is asked in an emulated machine, whose processor may
 /// have to wait for the host's. It leaves time to send a chunk again (RTO.Initial, RFC 9260: 1 s;
@@ -139,9 +152,14 @@ fn exchange(
     }
     let patience = match protocol {
         Protocol::Sctp => SCTP_PATIENCE,
+        Protocol::Tcp | Protocol::Udp if IS_SLOW.load(Ordering::Relaxed) => SLOW_PATIENCE,
         Protocol::Tcp | Protocol::Udp => PATIENCE,
     };
-    socket.connect_timeout(&to.into(), patience)?;
+    match socket.connect_timeout(&to.into(), patience) {
+        // Connected, answered, closed and forgotten by the pod before this was looked at.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        connected => connected?,
+    }
     socket.set_read_timeout(Some(patience))?;
     if protocol == Protocol::Udp {
         socket.send(b"who are you?")?;

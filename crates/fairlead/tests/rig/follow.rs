@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::{FAIRLEAD, Folder, Mode, Proxy};
 
-/// How long Fairlead has to take in a change, on a machine that has more to do than this.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long Fairlead has to take in a change, on a machine that has more to do than this and to load
+/// modules first.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An object must be missing for a tenth of a second before Fairlead takes it for deleted.
 const DELETED: Duration = Duration::from_millis(300);
@@ -46,7 +47,13 @@ impl<'a> Proxy<'a> {
             .args(["--hostname-override=node1", "--manifests"])
             .arg(folder.path())
             .args(flags);
-        Proxy::run(lab, command)
+        let mut proxy = Proxy::run(lab, command)?;
+        if mode == Mode::Ipvs {
+            // Virtual servers come before addresses, without which the node alone has its packets
+            // pass IPVS.
+            proxy.settled_for = Client::Pod;
+        }
+        Ok(proxy)
     }
 
     /// Waits until Fairlead has programmed all that the folder says now.
@@ -58,7 +65,7 @@ impl<'a> Proxy<'a> {
         let to = SocketAddr::new(MARKER.parse()?, port);
         let started = Instant::now();
         loop {
-            let series = self.lab.ask(Client::Node, Protocol::Tcp, to, 1)?;
+            let series = self.lab.ask(self.settled_for, Protocol::Tcp, to, 1)?;
             if !series.by_endpoint.is_empty() {
                 return Ok(());
             }

@@ -34,6 +34,15 @@ impl Mode {
         }
     }
 
+    /// Tells Fairlead not to wait between two syncs.
+    pub(crate) fn at_once(self) -> String {
+        match self {
+            Mode::Ipvs => "--ipvs-min-sync-period=0s",
+            Mode::Nftables | Mode::Iptables(_) => "--min-sync-period=0s",
+        }
+        .to_owned()
+    }
+
     /// What Fairlead has to be told.
     pub(crate) fn flags(self) -> Vec<String> {
         let mut flags = vec![format!("--proxy-mode={}", self.name())];

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 
-use fairlead_lab::Lab;
+use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,6 +17,9 @@ pub(crate) const FAIRLEAD: &str = env!("CARGO_BIN_EXE_fairlead");
 pub(crate) struct Proxy<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) child: Child,
+    /// By whose connections it is seen that all is programmed.
+    #[allow(dead_code, reason = "for who follows a folder")]
+    pub(crate) settled_for: Client,
     log: NamedTempFile,
 }
 
@@ -29,7 +32,12 @@ impl<'a> Proxy<'a> {
             .stdout(Stdio::null())
             .stderr(File::create(log.path())?);
         let child = lab.node().run(|| command.spawn())??;
-        Ok(Proxy { lab, child, log })
+        Ok(Proxy {
+            lab,
+            child,
+            settled_for: Client::Node,
+            log,
+        })
     }
 
     /// What it said.

@@ -25,7 +25,7 @@ pub(crate) fn happens(scenario: &Scenario, mode: Mode) -> Result<(), Failed> {
     let lab = Lab::new()?;
     let mut folder = Folder::new(&scenario.objects)?;
     // The steps need not wait for each other.
-    let flags = [&["--min-sync-period=0s".to_owned()], &header.flags[..]].concat();
+    let flags = [&[mode.at_once()], &header.flags[..]].concat();
     let mut proxy = Proxy::start_in(mode, &lab, &folder, &flags)?;
     proxy.settle(&mut folder)?;
     let mut memory = Memory::new();
@@ -80,9 +80,14 @@ fn ask_all(
     });
     let mut wrong = String::new();
     for ((question, asker), answer) in pairs.into_iter().zip(answers) {
-        let answer = answer?;
+        let mut answer = answer?;
         let (protocol, to) = question.target();
-        let before = memory.insert((asker, protocol, to), answer.clone());
+        let before = memory.get(&(asker, protocol, to)).cloned();
+        if mode == Mode::Ipvs && answer.came_late() {
+            // That runs in an emulated machine, which may stand still for a moment.
+            answer = question.ask(lab, asker)?;
+        }
+        memory.insert((asker, protocol, to), answer.clone());
         if !question.accepts(&answer, before.as_ref()) {
             let _ = writeln!(wrong, "  asked {question}\n  {asker} met {answer}");
         }

@@ -164,6 +164,11 @@ impl Answer {
             .collect()
     }
 
+    /// Whether somebody answers, and now and then nobody does in time.
+    pub(crate) fn came_late(&self) -> bool {
+        !self.endpoints().is_empty() && self.errors() == BTreeSet::from([Failure::Timeout])
+    }
+
     fn has_source(&self, source: Option<Source>) -> bool {
         let has = |source| match source {
             Source::Kept => self.0.iter().all(|series| series.masqueraded == 0),
