@@ -5,6 +5,7 @@ use fairlead_lab::iptables::Variant;
 use fairlead_lab::outcome::Difference;
 use libtest_mimic::Failed;
 
+use crate::many;
 use crate::recorded::{cases, does_as_kube_proxy_did};
 use crate::rig::Mode;
 
@@ -24,18 +25,18 @@ pub(crate) fn is_met_by_iptables() -> Result<(), Failed> {
     Ok(())
 }
 
+/// In all cases; and virtual servers, real servers and addresses are kube-proxy's.
+pub(crate) fn is_met_by_ipvs() -> Result<(), Failed> {
+    all(Mode::Ipvs, |_| true)
+}
+
 fn all(mode: Mode, wanted: fn(&str) -> bool) -> Result<(), Failed> {
-    let cases = cases(mode)?.into_iter();
-    let failures = cases
-        .filter(|case| wanted(&case.name))
-        .filter_map(|case| does_as_kube_proxy_did(&case, mode, is_of_speed).err());
-    let failures: Vec<String> = failures
-        .map(|failed| format!("{mode} {}", failed.message().unwrap_or_default()))
-        .collect();
-    match failures.is_empty() {
-        true => Ok(()),
-        false => Err(failures.join("\n").into()),
-    }
+    let cases = cases(mode)?;
+    let wanted = cases.iter().filter(|case| wanted(&case.name));
+    many::each(wanted.map(|case| (&case.name, case)), |case| {
+        does_as_kube_proxy_did(case, mode, is_of_speed)
+            .map_err(|failed| format!("{mode} {}", failed.message().unwrap_or_default()).into())
+    })
 }
 
 /// Nobody answers here or there. Whether a socket hears of a refusal in time is a matter of speed,

@@ -7,29 +7,52 @@
 mod chains;
 mod conformance;
 mod device;
-#[path = "../../../kernel/tests/ipvs/cases.rs"]
-mod ipvs_cases;
+mod ipvs;
 mod ipvs_handle;
 mod leftovers;
+mod many;
+mod scenarios;
+mod sctp;
+
+#[path = "../rig/asking.rs"]
+mod asking;
+#[path = "../rig/flows.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod flows;
+#[path = "../scenarios/happening.rs"]
+mod happening;
+#[path = "../../../kernel/tests/ipvs/cases.rs"]
+mod ipvs_cases;
+#[path = "../scenarios/modes.rs"]
+mod modes;
+#[path = "../rig/objects.rs"]
+mod objects;
+#[path = "../scenarios/question.rs"]
+mod question;
 #[path = "../rig/recorded.rs"]
 mod recorded;
 #[path = "../rig/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod rig;
-mod sctp;
+#[path = "../scenarios/scenario.rs"]
+mod scenario;
+#[path = "../rig/watch.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod watch;
 
 use std::env;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use fairlead_lab::Machine;
+use fairlead_lab::{Machine, wait_for_a_slow_machine};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-type Test = fn() -> Result<(), Failed>;
+/// A test and its name.
+type Test = (&'static str, fn() -> Result<(), Failed>);
 
-/// What runs in the machine, by name.
-const TESTS: [(&str, Test); 9] = [
+/// What runs in the machine, besides what is about ipvs mode.
+const TESTS: &[Test] = &[
     ("chains_that_nothing_uses_go", chains::go_when_unused),
     ("clients_meet_what_was_recorded", conformance::is_met),
     ("dummy_device_holds_addresses", device::holds_addresses),
@@ -53,18 +76,26 @@ const TESTS: [(&str, Test); 9] = [
     ("sctp_is_forwarded", sctp::is_forwarded),
 ];
 
+fn tests() -> impl Iterator<Item = Test> {
+    TESTS.iter().chain(ipvs::TESTS).copied()
+}
+
 /// Where `scripts/vm-setup` puts the machine.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/vm");
 
 /// Says in the machine which test to run.
 const INSIDE: &str = "FAIRLEAD_VM_TEST";
 
+/// Part of the names of what alone is to be seen, where one test is about many things: recorded cases,
+/// scenarios, and what the tests of ipvs mode are made of.
+const ONLY: &str = "FAIRLEAD_VM_ONLY";
+
 /// Runs the first of some programs, after the machine has made copies of them all, as it does of what
 /// is opened for writing: somebody may build anew meanwhile.
 const FROM_COPIES: &str = r#"for file in "$0" "$@"; do : >>"$file"; done; exec "$0""#;
 
-/// For a test, with booting. They take less than a minute on a host that does nothing else.
-const LIMIT: Duration = Duration::from_mins(5);
+/// For a test, with booting. They take two minutes at most on a host that does nothing else.
+const LIMIT: Duration = Duration::from_mins(10);
 
 fn main() -> ExitCode {
     match env::var(INSIDE) {
@@ -84,11 +115,11 @@ fn outside() -> ExitCode {
     if let (Err(reason), true) = (&machine, skipped) {
         eprintln!("skipped: {reason}");
     }
-    let trials = TESTS.map(|(name, _)| {
+    let trials = tests().map(|(name, _)| {
         let machine = machine.clone();
         Trial::test(name, move || passes_inside(&machine?, name)).with_ignored_flag(skipped)
     });
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn passes_inside(machine: &Machine, name: &str) -> Result<(), Failed> {
@@ -97,7 +128,10 @@ fn passes_inside(machine: &Machine, name: &str) -> Result<(), Failed> {
         .args(["-c", FROM_COPIES])
         .arg(env::current_exe()?)
         .arg(rig::FAIRLEAD);
-    let output = machine.run(command.env(INSIDE, name), LIMIT)?;
+    command
+        .env(INSIDE, name)
+        .env(ONLY, env::var_os(ONLY).unwrap_or_default());
+    let output = machine.run(&command, LIMIT)?;
     if output.status.success() {
         return Ok(());
     }
@@ -105,11 +139,17 @@ fn passes_inside(machine: &Machine, name: &str) -> Result<(), Failed> {
     Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&said)).into())
 }
 
+/// Whether something of this name is to be seen, see [`ONLY`].
+fn is_wanted(name: &str) -> bool {
+    env::var(ONLY).is_ok_and(|only| name.contains(&only))
+}
+
 fn inside(name: &str) -> ExitCode {
-    let Some((_, test)) = TESTS.iter().find(|(known, _)| *known == name) else {
+    let Some((_, test)) = tests().find(|(known, _)| *known == name) else {
         eprintln!("{INSIDE}: there is no test {name:?}");
         return ExitCode::FAILURE;
     };
+    wait_for_a_slow_machine();
     match test() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {

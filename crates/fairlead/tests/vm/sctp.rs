@@ -11,7 +11,7 @@ use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
 use crate::rig::proxy::ruleset;
-use crate::rig::{FAIRLEAD, Folder};
+use crate::rig::{FAIRLEAD, Folder, Mode};
 
 /// One on the node and one elsewhere, in each family.
 const PODS: [&str; 4] = [
@@ -33,10 +33,19 @@ const DESTINATIONS: [&str; 4] = [
 const TRIES: usize = 20;
 
 pub(crate) fn is_forwarded() -> Result<(), Failed> {
+    is_forwarded_in(Mode::Nftables)
+}
+
+pub(crate) fn is_forwarded_by_ipvs() -> Result<(), Failed> {
+    is_forwarded_in(Mode::Ipvs)
+}
+
+fn is_forwarded_in(mode: Mode) -> Result<(), Failed> {
     let mut lab = Lab::new()?;
     let folder = Folder::new(&objects())?;
     let mut fairlead = Command::new(FAIRLEAD);
     fairlead.args(["run", "--once", "--hostname-override=node1"]);
+    fairlead.args(mode.flags());
     fairlead.args([
         "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48",
         "--manifests",
