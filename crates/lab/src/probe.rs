@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{Domain, Socket, Type};
 
 use crate::client::Client;
@@ -147,6 +149,11 @@ fn exchange(
         if source.is_ipv6() {
             // Local pods have their addresses by a route alone.
             socket.set_freebind_v6(true)?;
+        }
+        if protocol == Protocol::Tcp {
+            // Ports are drawn by chance at bind(2), and one after the other at connect(2). IPVS sends
+            // a client that uses a port again for a while where it went before.
+            setsockopt(&socket, IpBindAddressNoPort, &true)?;
         }
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }

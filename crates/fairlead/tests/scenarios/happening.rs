@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -17,11 +16,6 @@ use crate::question::{Answer, Asker, Question};
 use crate::rig::{Folder, Mode, Proxy};
 use crate::scenario::Scenario;
 
-/// A client that uses the port of a connection again which the node remembers as closed is sent where
-/// that went (`ip_vs_in` in the kernel's net/netfilter/ipvs/ip_vs_core.c), whatever changed since.
-/// Clients here draw ports by chance, and many.
-const FORGET_SOON: &str = "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1";
-
 /// What was met last, by whom and where.
 type Memory = HashMap<(Asker, Protocol, SocketAddr), Answer>;
 
@@ -29,9 +23,6 @@ type Memory = HashMap<(Asker, Protocol, SocketAddr), Answer>;
 pub(crate) fn happens(scenario: &Scenario, mode: Mode) -> Result<(), Failed> {
     let header = &scenario.header;
     let lab = Lab::new()?;
-    if mode == Mode::Ipvs {
-        lab.run_on_node(Command::new("sysctl").args(["-qw", FORGET_SOON]))?;
-    }
     let mut folder = Folder::new(&scenario.objects)?;
     // The steps need not wait for each other.
     let flags = [&[mode.at_once()], &header.flags[..]].concat();
