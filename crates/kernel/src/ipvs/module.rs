@@ -3,8 +3,10 @@
 //! Nothing is run for that here: the kernel runs its own modprobe (`kernel.modprobe`) outside of
 //! any container, when it is asked for what a module says that it has.
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use thiserror::Error;
 
+use super::server::SchedulerName;
 use super::wire;
 use crate::error::CallError;
 use crate::iptables::info::TableInfo;
@@ -47,6 +49,21 @@ pub(super) fn find_or_load(socket: &mut Socket) -> Result<u16, OpenError> {
 pub fn load_by_match() {
     let _ = Socket::open(Protocol::Netfilter).and_then(|mut nft| has_match(&mut nft, MATCH));
     let _ = TableInfo::open(Family::Ip).and_then(|legacy| legacy.has_match(MATCH));
+}
+
+/// Makes the kernel load a scheduler, if it can, before IPVS is asked for it.
+///
+/// IPVS loads one by itself while it holds a lock of generic netlink that taking a network namespace
+/// down needs (`ip_vs_scheduler_get`); and the modules of lblc and lblcr wait for namespaces that are
+/// being taken down (`register_pernet_subsys`). Linux 6.1 was seen to wait for itself so, for ever.
+/// Asking for a device of the module's name loads it without any lock (`dev_load` of
+/// net/core/dev_ioctl.c), where `CAP_SYS_MODULE` is given.
+pub(super) fn load_scheduler(name: SchedulerName) {
+    let (family, kind) = (AddressFamily::INET, SocketType::DGRAM);
+    if let Ok(socket) = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None) {
+        // There is no such device.
+        let _ = rustix::net::netdevice::name_to_index(&socket, &format!("ip_vs_{name}"));
+    }
 }
 
 fn find(socket: &mut Socket) -> Result<Option<u16>, CallError> {

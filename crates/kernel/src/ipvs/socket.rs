@@ -1,8 +1,10 @@
 //! The kernel's IPVS, over generic netlink.
 
+use std::collections::BTreeSet;
+
 use super::handle::{Applied, Ipvs, Op, Refusal};
 use super::module::{self, OpenError};
-use super::server::{ObservedReal, Timeouts, VirtualAddress, VirtualServer};
+use super::server::{ObservedReal, SchedulerName, Timeouts, VirtualAddress, VirtualServer};
 use super::wire;
 use crate::error::CallError;
 use crate::netlink::{Builder, Message, Protocol, Refused, Request, Socket};
@@ -13,6 +15,8 @@ pub struct IpvsSocket {
     socket: Socket,
     /// What the kernel calls IPVS until its module is loaded anew.
     family: u16,
+    /// The schedulers that the kernel was made to load, if it can.
+    asked_for: BTreeSet<SchedulerName>,
 }
 
 impl IpvsSocket {
@@ -25,11 +29,26 @@ impl IpvsSocket {
     pub fn open() -> Result<IpvsSocket, OpenError> {
         let mut socket = Socket::open(Protocol::Generic)?;
         let family = module::find_or_load(&mut socket)?;
-        let mut ipvs = IpvsSocket { socket, family };
+        let mut ipvs = IpvsSocket {
+            socket,
+            family,
+            asked_for: BTreeSet::new(),
+        };
         let request = ipvs.request("IPVS_CMD_GET_INFO");
         let body = |body: &mut Builder| wire::header(body, wire::IPVS_CMD_GET_INFO);
         ipvs.socket.request(&request, body)?;
         Ok(ipvs)
+    }
+
+    /// Those that are asked for and were not before.
+    fn load_schedulers(&mut self, ops: &[Op]) {
+        for op in ops {
+            if let Op::AddServer(server) | Op::EditServer(server) = op
+                && self.asked_for.insert(server.scheduler)
+            {
+                module::load_scheduler(server.scheduler);
+            }
+        }
     }
 
     fn request(&self, call: &'static str) -> Request<'static> {
@@ -44,6 +63,7 @@ impl IpvsSocket {
 
 impl Ipvs for IpvsSocket {
     fn apply(&mut self, ops: &[Op]) -> Result<Applied, CallError> {
+        self.load_schedulers(ops);
         let family = self.family;
         let sent = self.socket.pipeline(ops, |builder, head, op| {
             let body = |body: &mut Builder| wire::operation(body, op);
@@ -53,6 +73,12 @@ impl Ipvs for IpvsSocket {
         let refused: Vec<Refusal> = refused
             .map(|Refused { index, errno }| Refusal { op: index, errno })
             .collect();
+        for refusal in &refused {
+            // It may come later.
+            if let Some(missing) = ops[refusal.op].missing_scheduler(refusal.errno) {
+                self.asked_for.remove(&missing);
+            }
+        }
         if refused.iter().any(|refusal| refusal.errno == libc::EPERM) {
             return Err(not_permitted());
         }
