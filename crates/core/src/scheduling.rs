@@ -1,5 +1,5 @@
-//! How a load balancer chooses among endpoints, where it can be told: IPVS's schedulers
-//! (ipvsadm(8)).
+//! How a load balancer chooses among endpoints, where it can be told: by IPVS's schedulers
+//! (ipvsadm(8)) in ipvs mode, by some of them and one more in userspace mode.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub struct Scheduling {
     pub port: bool,
 }
 
-/// A scheduler of the kernel.
+/// Who chooses. Each mode has some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Scheduler {
     /// Round robin.
@@ -51,11 +51,14 @@ pub enum Scheduler {
     Fo,
     /// The first by weight, until it has enough.
     Ovf,
+    /// Of two drawn by chance, the one with fewer connections ("power of two choices",
+    /// Mitzenmacher 2001). The kernel has no such scheduler.
+    P2c,
 }
 
 impl Scheduler {
     /// All of them.
-    pub const ALL: [Scheduler; 13] = [
+    pub const ALL: [Scheduler; 14] = [
         Scheduler::Rr,
         Scheduler::Wrr,
         Scheduler::Lc,
@@ -69,9 +72,18 @@ impl Scheduler {
         Scheduler::Nq,
         Scheduler::Fo,
         Scheduler::Ovf,
+        Scheduler::P2c,
     ];
+    /// Those of userspace mode.
+    pub const IN_USERSPACE: [Scheduler; 3] = [Scheduler::Rr, Scheduler::Lc, Scheduler::P2c];
 
-    /// The kernel's name; its module is `ip_vs_` and the name.
+    /// Those of ipvs mode: the kernel's.
+    pub fn in_ipvs() -> impl Iterator<Item = Scheduler> {
+        let all = Scheduler::ALL.into_iter();
+        all.filter(|scheduler| *scheduler != Scheduler::P2c)
+    }
+
+    /// Its name; the kernel's module for it is `ip_vs_` and the name.
     pub fn name(self) -> &'static str {
         match self {
             Scheduler::Rr => "rr",
@@ -87,6 +99,7 @@ impl Scheduler {
             Scheduler::Nq => "nq",
             Scheduler::Fo => "fo",
             Scheduler::Ovf => "ovf",
+            Scheduler::P2c => "p2c",
         }
     }
 
@@ -193,7 +206,7 @@ mod tests {
         let said = |text: &str| text.parse::<Scheduling>().unwrap_err().to_string();
         assert_eq!(
             said("random"),
-            "there is no scheduler \"random\"; there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf"
+            "there is no scheduler \"random\"; there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, p2c"
         );
         assert_eq!(said("rr,rr-port"), "scheduler rr has no flag \"rr-port\"");
         assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
@@ -31,27 +32,41 @@ pub struct Settings {
     pub traffic_counters: bool,
     /// Whether `externalIPs` of Services are served (the feature gate `AllowServiceExternalIPs`).
     pub external_ips: bool,
+    /// Whether a Service may say how its endpoints are chosen. Where nothing can be chosen its
+    /// annotation is not even read.
+    pub scheduling_by_service: bool,
     /// What ipvs mode alone asks for.
     pub ipvs: IpvsSettings,
+    /// What userspace mode alone asks for.
+    pub userspace: UserspaceSettings,
 }
 
 /// The settings of ipvs mode that shape what it writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IpvsSettings {
     /// Who chooses where a Service does not say (`--ipvs-scheduler`).
     pub scheduling: Scheduling,
-    /// Whether a Service may say. Where nothing can be chosen its annotation is not even read.
-    pub by_service: bool,
     /// Virtual servers with addresses in these networks are others' (`--ipvs-exclude-cidrs`).
     pub exclude_cidrs: Vec<IpNet>,
 }
 
-impl Default for IpvsSettings {
-    fn default() -> IpvsSettings {
-        IpvsSettings {
-            scheduling: Scheduling::default(),
-            by_service: true,
-            exclude_cidrs: Vec::new(),
+/// The settings of userspace mode that shape what it writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserspaceSettings {
+    /// The ports that listeners take (`--proxy-port-range`). What the kernel gives out by itself
+    /// (`net.ipv4.ip_local_port_range`) had better not be among them: it passes over ports that
+    /// somebody listens on, and has the fewer for outgoing connections.
+    pub ports: RangeInclusive<u16>,
+    /// Whether endpoints of this node see the client's address where the other modes would show it
+    /// (`--userspace-source-address=client`), and not this node's.
+    pub keep_source: bool,
+}
+
+impl Default for UserspaceSettings {
+    fn default() -> UserspaceSettings {
+        UserspaceSettings {
+            ports: 11_000..=29_999,
+            keep_source: false,
         }
     }
 }
@@ -67,7 +82,9 @@ impl Default for Settings {
             node_ip: None,
             traffic_counters: true,
             external_ips: true,
+            scheduling_by_service: true,
             ipvs: IpvsSettings::default(),
+            userspace: UserspaceSettings::default(),
         }
     }
 }

@@ -6,14 +6,14 @@ use build::{ServiceText, cluster, cluster_with, deleted, name, service, texts};
 use fairlead_core::address::Family::{V4, V6};
 use fairlead_core::api::Kind;
 use fairlead_core::scheduling::Scheduler;
-use fairlead_core::settings::{IpvsSettings, Settings};
+use fairlead_core::settings::Settings;
 
 fn web() -> ServiceText {
     service("web", "10.96.0.1").tcp(80)
 }
 
 const UNKNOWN: &str = "Service ns/web: metadata.annotations[fairlead.dev/scheduler]: there is no scheduler \"least\"; \
-                       there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf; the default is used";
+                       there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, p2c; the default is used";
 
 #[test]
 fn a_service_says_who_chooses() {
@@ -59,10 +59,7 @@ fn what_is_asked_for_in_vain_is_known_until_the_service_says_otherwise() {
 #[test]
 fn where_nobody_can_choose_nobody_is_asked() {
     let settings = |by_service| Settings {
-        ipvs: IpvsSettings {
-            by_service,
-            ..IpvsSettings::default()
-        },
+        scheduling_by_service: by_service,
         ..Settings::default()
     };
     let mut cluster = cluster_with(settings(false));
@@ -75,7 +72,7 @@ fn where_nobody_can_choose_nobody_is_asked() {
     assert_eq!(cluster.only("web").scheduling, None);
     cluster.0.set_settings(settings(true));
     assert!(
-        !cluster.0.settings().ipvs.by_service,
+        !cluster.0.settings().scheduling_by_service,
         "Services were read without"
     );
 }

@@ -31,7 +31,10 @@ pub struct Ipvs {
 impl Ipvs {
     /// What is done of what a Service asks for, and what is said if that is something else.
     fn heed(&self, asked: Option<Scheduling>, default: Scheduling) -> (Scheduling, Option<String>) {
-        let is_there = |scheduling: &Scheduling| !self.missing.contains(&scheduling.scheduler);
+        let is_there = |scheduling: &Scheduling| {
+            Scheduler::in_ipvs().any(|it| it == scheduling.scheduler)
+                && !self.missing.contains(&scheduling.scheduler)
+        };
         let instead = || Some(default).filter(is_there).unwrap_or_default();
         match asked {
             None => (instead(), None),
@@ -102,8 +105,7 @@ impl Mode for Ipvs {
         };
         let missing = refused.iter().filter_map(|refused| refused.missing);
         let known = missing.filter_map(|name| {
-            let mut all = Scheduler::ALL.into_iter();
-            all.find(|scheduler| scheduler.name() == name.as_str())
+            Scheduler::in_ipvs().find(|scheduler| scheduler.name() == name.as_str())
         });
         // Nothing can be done instead of the one that all else falls back to.
         let others: Vec<Scheduler> = known.filter(|it| *it != Scheduler::default()).collect();

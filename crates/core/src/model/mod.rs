@@ -26,7 +26,7 @@ pub use service_port::{ServicePort, ServicePortName};
 use crate::address::Family;
 use crate::api::{self, Kind, ObjectName};
 use crate::route::{self, Routes, Target};
-use crate::settings::{IpvsSettings, Settings};
+use crate::settings::Settings;
 use claims::Claims;
 use endpoints::Slices;
 use node::NodeLife;
@@ -144,10 +144,7 @@ impl Model {
             node_name: self.settings.node_name.clone(),
             node_ip: self.settings.node_ip,
             external_ips: self.settings.external_ips,
-            ipvs: IpvsSettings {
-                by_service: self.settings.ipvs.by_service,
-                ..settings.ipvs
-            },
+            scheduling_by_service: self.settings.scheduling_by_service,
             ..settings
         };
         if settings != self.settings {

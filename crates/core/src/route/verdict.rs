@@ -102,7 +102,7 @@ pub enum Verdict {
 }
 
 /// A list of endpoints of a service port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Pool {
     /// Those of the cluster, near ones alone if topology hints say so.
     Cluster,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fairlead_core::address::parse_net;
-use fairlead_core::scheduling::Scheduling;
+use fairlead_core::scheduling::{Scheduler, Scheduling};
 use fairlead_core::settings::IpvsSettings;
 use fairlead_kernel::ipvs::server::Timeouts;
 use ipnet::IpNet;
@@ -30,14 +30,10 @@ pub(super) fn settings(
     findings: &mut Findings<'_>,
 ) -> IpvsSettings {
     if mode != Mode::Ipvs {
-        return IpvsSettings {
-            by_service: false,
-            ..IpvsSettings::default()
-        };
+        return IpvsSettings::default();
     }
     IpvsSettings {
         scheduling: scheduling(&config.ipvs.scheduler, findings),
-        by_service: true,
         exclude_cidrs: exclude_cidrs(config, findings),
     }
 }
@@ -66,8 +62,14 @@ fn scheduling(text: &str, findings: &mut Findings<'_>) -> Scheduling {
     if text.is_empty() {
         return Scheduling::default();
     }
-    text.parse().unwrap_or_else(|error| {
-        findings.refuse("ipvs.scheduler", format!("{error}"));
+    let parsed = text.parse::<Scheduling>();
+    let parsed = parsed.map_err(|error| error.to_string()).and_then(|it| {
+        let is_there = Scheduler::in_ipvs().any(|scheduler| scheduler == it.scheduler);
+        let why = || format!("scheduler {} is not one of the kernel's", it.scheduler);
+        is_there.then_some(it).ok_or_else(why)
+    });
+    parsed.unwrap_or_else(|why| {
+        findings.refuse("ipvs.scheduler", why);
         Scheduling::default()
     })
 }

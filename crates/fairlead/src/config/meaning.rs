@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fairlead_core::address::parse_ip;
 use fairlead_core::parameters::ConntrackSettings;
-use fairlead_core::settings::{DetectLocal, Settings};
+use fairlead_core::settings::{DetectLocal, Settings, UserspaceSettings};
 
 use super::address::socket;
 use super::complete::Completed;
@@ -134,7 +134,9 @@ fn settings(
         // The rules of iptables mode are kube-proxy's, and those do not count; IPVS does so itself.
         traffic_counters: mode == Mode::Nftables && completed.given.flags.other.traffic_counters,
         external_ips: gates.external_ips(),
+        scheduling_by_service: mode == Mode::Ipvs,
         ipvs: ipvs::settings(config, mode, findings),
+        userspace: UserspaceSettings::default(),
     }
 }
 

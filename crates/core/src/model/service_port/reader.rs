@@ -252,7 +252,7 @@ impl Reader<'_> {
     }
 
     fn scheduling(&mut self) -> Option<Scheduling> {
-        let asked = self.settings.ipvs.by_service;
+        let asked = self.settings.scheduling_by_service;
         let text = self.service.scheduler.as_deref().filter(|_| asked)?.trim();
         if text.is_empty() {
             return None;

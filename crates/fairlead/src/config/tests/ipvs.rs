@@ -41,7 +41,6 @@ fn its_section_counts_by_flags_and_by_file() {
         let options = configured.options;
         let settings = IpvsSettings {
             scheduling: Scheduler::Lc.into(),
-            by_service: true,
             exclude_cidrs: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
         };
         assert_eq!(options.settings.ipvs, settings);
@@ -98,13 +97,14 @@ fn a_scheduler_is_one_of_the_kernels_with_its_flags() {
             .settings
             .ipvs
     };
-    for scheduler in Scheduler::ALL {
+    for scheduler in Scheduler::in_ipvs() {
         assert_eq!(of(scheduler.name()).scheduling, Scheduling::from(scheduler));
     }
     let sh = of("sh,sh-port").scheduling;
     assert_eq!((sh.scheduler, sh.port), (Scheduler::Sh, true));
-    let known = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf";
+    let known = "rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, p2c";
     for (text, message) in [
+        ("p2c", "scheduler p2c is not one of the kernel's".to_owned()),
         (
             "random",
             format!("there is no scheduler \"random\"; there are {known}"),
@@ -216,7 +216,7 @@ fn in_the_fallback_what_was_written_counts_and_the_rest_is_as_that_mode_has_it()
         assert_eq!(options.sync_period, Duration::from_secs(40));
         let settings = options.settings;
         assert_eq!(settings.masquerade_mark, 1 << 7);
-        assert!(settings.masquerade_all && !settings.ipvs.by_service);
+        assert!(settings.masquerade_all && !settings.scheduling_by_service);
         settings
     };
     let nftables = fall_back(options(by_file(fields, &[])), Mode::Nftables);
