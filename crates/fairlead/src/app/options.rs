@@ -15,7 +15,7 @@ use fairlead_core::settings::Settings;
 use fairlead_kernel::ipvs::server::Timeouts;
 
 use crate::config::v1alpha1::KubeProxyConfiguration;
-use crate::config::{Gates, IptablesVariant, IpvsOptions, Mode};
+use crate::config::{Gates, IptablesVariant, IpvsOptions, Mode, UserspaceOptions, is_userspace};
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) fallback: Option<Fallback>,
     /// What ipvs mode asks of the kernel.
     pub(crate) ipvs: IpvsOptions,
+    /// What userspace mode asks of its relay.
+    pub(crate) userspace: UserspaceOptions,
     /// Which iptables is written, in iptables mode.
     pub(crate) iptables_variant: IptablesVariant,
     /// What shapes the rules.
@@ -126,6 +128,7 @@ impl Options {
             .iter()
             .map(|gate| format!("{}={}", gate.name, gate.enabled));
         let mode = match self.mode {
+            _ if is_userspace(&self.config.mode) => format!("mode userspace, {}", self.userspace),
             Mode::Nftables => "mode nftables".to_owned(),
             Mode::Iptables => format!("mode iptables, variant {}", self.iptables_variant.name()),
             Mode::Ipvs => self.told_of_ipvs(),

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Row, Verdict, compare, hold, list, table};
 use crate::cli::flags::{Flag, Flags, Standing, all};
+use crate::config::duration::GoDuration;
+use crate::config::userspace::UDP_IDLE;
 use crate::config::v1alpha1::{KubeProxyConfiguration, VmoduleItem};
 use crate::config::{Gates, is_built, is_idle, is_live, with_defaults};
 
@@ -73,6 +75,7 @@ fn fields() -> BTreeMap<String, Vec<String>> {
     full.logging.options.text.split_stream = true;
     full.logging.options.json.split_stream = true;
     full.windows_run_as_service = true;
+    full.udp_idle_timeout = UDP_IDLE;
     let mut fields = BTreeMap::new();
     leaves(&json!(full), &json!(config), "", &mut fields);
     fields
@@ -95,6 +98,7 @@ fn leaves(full: &Value, config: &Value, path: &str, fields: &mut BTreeMap<String
                 (Value::Null, Value::Object(_)) => "{}".to_owned(),
                 (Value::Null, Value::Array(_)) => "[]".to_owned(),
                 (Value::Null, Value::Bool(_)) => "false".to_owned(),
+                (Value::Null, Value::String(_)) => GoDuration::ZERO.to_string(),
                 (other, _) => other.to_string(),
             };
             fields.insert(path.to_owned(), vec![default]);
@@ -103,8 +107,9 @@ fn leaves(full: &Value, config: &Value, path: &str, fields: &mut BTreeMap<String
 }
 
 #[test]
-fn fields_are_those_of_kube_proxy() {
-    let rows = hold("Fields", list(FIELDS));
+fn fields_are_those_of_kube_proxy_and_ours() {
+    let mut rows = hold("Fields", list(FIELDS));
+    rows.extend(table("Fields of Fairlead"));
     let taken = |row: &Row| Row {
         verdict: Verdict::Same,
         ..row.clone()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::mode::is_userspace;
 use super::v1alpha1::KubeProxyConfiguration;
 use crate::cli::flags::{Flag, Standing, all};
 
@@ -35,7 +36,10 @@ const LIVE: [&str; 20] = [
 const OF_A_MODE: [&str; 3] = ["iptables", "ipvs", "nftables"];
 
 /// Fields that have no effect and no flag.
-const IDLE: [&str; 2] = ["clientConnection.acceptContentTypes", "portRange"];
+const IDLE: [&str; 1] = ["clientConnection.acceptContentTypes"];
+
+/// Fields that count in userspace mode alone.
+const OF_USERSPACE: [&str; 2] = ["portRange", "udpIdleTimeout"];
 
 /// What became of a new configuration, by paths of fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,8 +63,12 @@ pub(crate) fn compare(
     differences(&running, &wanted, "", &mut paths);
     paths.retain(|path| !is_idle(path));
     // What a mode finds in its section comes with the mode.
-    if running["mode"] != wanted["mode"] {
+    let same_mode = running["mode"] == wanted["mode"];
+    if !same_mode {
         paths.retain(|path| !is_within(path, &OF_A_MODE));
+    }
+    if !same_mode || !wanted["mode"].as_str().is_some_and(is_userspace) {
+        paths.retain(|path| !is_within(path, &OF_USERSPACE));
     }
     let (applied, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_live(path));
     let with_value = |path: String| {
@@ -180,6 +188,20 @@ mod tests {
         assert_eq!(live.applied, ["conntrack.min"]);
         let waiting: Vec<_> = live.needs_restart.keys().collect();
         assert_eq!(waiting, ["mode"]);
+    }
+
+    #[test]
+    fn what_is_of_userspace_mode_counts_there_alone() {
+        for (mode, expected) in [("nftables", &[][..]), ("userspace", &["portRange"])] {
+            let mut running = KubeProxyConfiguration::default();
+            mode.clone_into(&mut running.mode);
+            let mut wanted = with_defaults(running.clone());
+            let running = with_defaults(running);
+            "1-2".clone_into(&mut wanted.port_range);
+            let live = compare(&running, &wanted).unwrap();
+            let waiting: Vec<_> = live.needs_restart.keys().collect();
+            assert_eq!(waiting, expected, "{mode}");
+        }
     }
 
     #[test]

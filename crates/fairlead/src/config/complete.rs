@@ -7,7 +7,7 @@ use super::defaults::with_defaults;
 use super::duration::GoDuration;
 use super::effect::{ignored, without_effect};
 use super::file::File;
-use super::mode::Mode;
+use super::mode::{Mode, is_userspace};
 use super::origin::{Origin, is_of_the_log};
 use super::v1alpha1::KubeProxyConfiguration;
 use crate::cli::flags::{Flags, Given, Invocation};
@@ -108,6 +108,9 @@ fn of_flags(given: &Given, warnings: &mut Vec<String>) -> KubeProxyConfiguration
     ] {
         *sync = other.iptables_sync_period;
         *min_sync = other.iptables_min_sync_period;
+    }
+    if is_userspace(&config.mode) {
+        config.udp_idle_timeout = other.udp_timeout;
     }
     config.ipvs.sync_period = other.ipvs_sync_period;
     config.ipvs.min_sync_period = other.ipvs_min_sync_period;

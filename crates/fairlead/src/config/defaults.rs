@@ -6,6 +6,8 @@ use fairlead_core::address::parse_ip;
 
 use super::address::with_port;
 use super::duration::GoDuration;
+use super::mode::is_userspace;
+use super::userspace::UDP_IDLE;
 use super::v1alpha1::{API_VERSION, KIND, KubeProxyConfiguration};
 
 /// Where load balancers ask for the node's health.
@@ -32,6 +34,9 @@ pub(crate) fn with_defaults(mut config: KubeProxyConfiguration) -> KubeProxyConf
     nftables.sync_period = nftables.sync_period.or(seconds(30));
     nftables.min_sync_period = nftables.min_sync_period.or(seconds(1));
     config.ipvs.sync_period = config.ipvs.sync_period.or(seconds(30));
+    if is_userspace(&config.mode) {
+        config.udp_idle_timeout = config.udp_idle_timeout.or(UDP_IDLE);
+    }
     limits(&mut config);
     let client = &mut config.client_connection;
     fill(

@@ -1,7 +1,8 @@
 //! What is given and has no effect: because of the file, of the mode, or at all.
 
 use super::complete::Completed;
-use super::mode::Mode;
+use super::duration::GoDuration;
+use super::mode::{Mode, is_userspace};
 use super::origin::is_of_the_log;
 use crate::cli::flags::{Flag, Flags, Given, Standing, all};
 
@@ -37,20 +38,50 @@ pub(super) fn without_effect(completed: &Completed<'_>) -> Vec<String> {
         warnings.extend(fields_without_effect(completed));
     }
     let config = &completed.config;
-    for (field, value, why) in [
-        (
-            "clientConnection.acceptContentTypes",
-            &config.client_connection.accept_content_types,
-            "the API is always asked for JSON",
-        ),
-        ("portRange", &config.port_range, "it was for userspace mode"),
-    ] {
-        if !value.is_empty() {
-            let name = origin.name(field);
-            warnings.push(format!("{name} has no effect: {why}"));
-        }
+    if !config.client_connection.accept_content_types.is_empty() {
+        let name = origin.name("clientConnection.acceptContentTypes");
+        warnings.push(format!(
+            "{name} has no effect: the API is always asked for JSON"
+        ));
+    }
+    if !is_userspace(&config.mode) {
+        warnings.extend(of_userspace_mode(completed));
     }
     warnings
+}
+
+/// Flags and fields of userspace mode, which is not the one.
+fn of_userspace_mode(completed: &Completed<'_>) -> Vec<String> {
+    const FLAGS: [&str; 7] = [
+        "proxy-port-range",
+        "udp-timeout",
+        "userspace-source-address",
+        "userspace-dial-timeouts",
+        "userspace-max-connections",
+        "userspace-drain-timeout",
+        "userspace-threads",
+    ];
+    const WHY: &str = "it is for userspace mode";
+    let (origin, config) = (completed.origin(), &completed.config);
+    let of_flags = completed.given.flags().into_iter();
+    let of_flags = of_flags.filter(|flag| FLAGS.contains(&flag.name) && origin.counts(flag));
+    let mut told: Vec<String> = of_flags
+        .map(|flag| format!("{flag} does not count in {} mode; {WHY}", config.mode))
+        .collect();
+    let fields = [
+        ("portRange", config.port_range.is_empty()),
+        (
+            "udpIdleTimeout",
+            config.udp_idle_timeout == GoDuration::ZERO,
+        ),
+    ];
+    for (field, _) in fields
+        .into_iter()
+        .filter(|(_, is_empty)| !is_empty && completed.lines.is_some())
+    {
+        told.push(format!("{} has no effect: {WHY}", origin.name(field)));
+    }
+    told
 }
 
 /// Flags that were given for a mode that is not the one.

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use fairlead_core::address::parse_ip;
 use fairlead_core::parameters::ConntrackSettings;
-use fairlead_core::settings::{DetectLocal, Settings, UserspaceSettings};
+use fairlead_core::settings::{DetectLocal, Settings};
 
 use super::address::socket;
 use super::complete::Completed;
 use super::duration::GoDuration;
 use super::gates::Gates;
-use super::mode::{IptablesVariant, Mode};
+use super::mode::{IptablesVariant, Mode, is_userspace};
 use super::validate::{Findings, cluster_cidrs, periods, sync_periods, validate};
-use super::{ConfigErrors, ipvs, mode, node_ports};
+use super::{ConfigErrors, ipvs, mode, node_ports, userspace};
 use crate::app::{Fallback, Options, SourceOptions};
 
 /// The options, or everything that is wrong.
@@ -30,6 +30,7 @@ pub(super) fn options(
     let settings = settings(completed, &gates, mode, &mut findings);
     let fallback = fallback(completed, &gates, &mut findings);
     let ipvs = ipvs::options(&completed.config, &mut findings);
+    let userspace = userspace::options(completed, &mut findings);
     let (min_sync_period, sync_period) = sync(completed, &mut findings);
     let metrics_max_services = max_services(completed, &mut findings);
     let iptables_variant = variant(completed, &mut findings);
@@ -43,6 +44,7 @@ pub(super) fn options(
         mode,
         fallback,
         ipvs,
+        userspace,
         iptables_variant,
         settings,
         source,
@@ -134,9 +136,9 @@ fn settings(
         // The rules of iptables mode are kube-proxy's, and those do not count; IPVS does so itself.
         traffic_counters: mode == Mode::Nftables && completed.given.flags.other.traffic_counters,
         external_ips: gates.external_ips(),
-        scheduling_by_service: mode == Mode::Ipvs,
+        scheduling_by_service: mode == Mode::Ipvs || is_userspace(&config.mode),
         ipvs: ipvs::settings(config, mode, findings),
-        userspace: UserspaceSettings::default(),
+        userspace: userspace::settings(completed, findings),
     }
 }
 

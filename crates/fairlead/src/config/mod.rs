@@ -25,6 +25,7 @@ mod node_ports;
 mod origin;
 mod print;
 mod shown;
+pub(crate) mod userspace;
 pub(crate) mod v1alpha1;
 mod validate;
 mod watch;
@@ -42,9 +43,10 @@ pub(crate) use gates::Gates;
 pub(crate) use ipvs::IpvsOptions;
 #[cfg(test)]
 pub(crate) use mode::is_built;
-pub(crate) use mode::{IptablesVariant, Mode};
+pub(crate) use mode::{IptablesVariant, Mode, is_userspace};
 use print::yaml;
 pub(crate) use shown::Shown;
+pub(crate) use userspace::UserspaceOptions;
 pub(crate) use watch::{ConfigWatch, Reread};
 
 use crate::app::Options;

@@ -119,6 +119,11 @@ pub(crate) fn meaning(word: &str) -> Meaning {
     }
 }
 
+/// Whether a word names userspace mode, in which some fields and flags count that nowhere else do.
+pub(crate) fn is_userspace(word: &str) -> bool {
+    word == "userspace"
+}
+
 /// Whether a word names a mode that runs.
 #[cfg(test)]
 pub(crate) fn is_built(word: &str) -> bool {

@@ -46,6 +46,10 @@ pub(crate) struct KubeProxyConfiguration {
     pub(crate) conntrack: Conntrack,
     pub(crate) config_sync_period: GoDuration,
     pub(crate) port_range: String,
+    /// Up to kube-proxy 1.25. It is written where it was given or counts, so that what is written
+    /// for other modes can be given to kube-proxy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) udp_idle_timeout: GoDuration,
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) windows_run_as_service: bool,
 }
@@ -175,6 +179,11 @@ pub(crate) struct Conntrack {
 #[expect(clippy::trivially_copy_pass_by_ref)]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(duration: &GoDuration) -> bool {
+    *duration == GoDuration::ZERO
 }
 
 /// Go writes 5, not 5.0.

@@ -43,7 +43,7 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn within(&mut self, field: &str, number: Option<i32>, least: i32, most: i32) {
+    pub(super) fn within(&mut self, field: &str, number: Option<i32>, least: i32, most: i32) {
         match number {
             Some(number) if !(least..=most).contains(&number) => self.refuse(
                 field,
@@ -64,7 +64,7 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn positive(&mut self, field: &str, value: GoDuration) {
+    pub(super) fn positive(&mut self, field: &str, value: GoDuration) {
         if value <= GoDuration::ZERO {
             self.refuse(field, format!("{value} must be greater than 0"));
         }

@@ -15,7 +15,7 @@ pub(crate) use table::{Command, Flag, Standing};
 
 use crate::config::duration::GoDuration;
 use crate::config::v1alpha1::KubeProxyConfiguration;
-use crate::config::{IptablesVariant, Mode, with_defaults};
+use crate::config::{IptablesVariant, Mode, userspace, with_defaults};
 
 /// Under which name the program was started. It decides what a few flags mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,12 @@ pub(crate) struct Other {
     pub(crate) startup_taint: String,
     pub(crate) iptables_variant: String,
     pub(crate) ipvs_fallback: String,
+    pub(crate) udp_timeout: GoDuration,
+    pub(crate) userspace_source_address: String,
+    pub(crate) userspace_dial_timeouts: String,
+    pub(crate) userspace_max_connections: i32,
+    pub(crate) userspace_drain_timeout: GoDuration,
+    pub(crate) userspace_threads: i32,
     pub(crate) traffic_counters: bool,
     pub(crate) metrics_max_services: i32,
     pub(crate) format: String,
@@ -91,6 +97,12 @@ impl Default for Flags {
                 startup_taint: String::new(),
                 iptables_variant: IptablesVariant::Auto.name().to_owned(),
                 ipvs_fallback: Mode::Nftables.name().to_owned(),
+                udp_timeout: userspace::UDP_IDLE,
+                userspace_source_address: "node".to_owned(),
+                userspace_dial_timeouts: userspace::DIAL_TIMEOUTS.to_owned(),
+                userspace_max_connections: 0,
+                userspace_drain_timeout: userspace::DRAIN,
+                userspace_threads: 0,
                 traffic_counters: true,
                 metrics_max_services: 1000,
                 format: "text".to_owned(),

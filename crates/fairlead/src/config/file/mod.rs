@@ -11,8 +11,7 @@ use shape::Flaw;
 use tree::{Node, Value};
 
 /// Fields that earlier releases had, and what became of them.
-const PAST: [(&str, &str); 4] = [
-    ("udpIdleTimeout", "it was for userspace mode"),
+const PAST: [(&str, &str); 3] = [
     (
         "resourceContainer",
         "kube-proxy 1.21 was the last to have it",

@@ -8,6 +8,7 @@ mod kept;
 mod meant;
 mod precedence;
 mod refused;
+mod userspace;
 mod written;
 
 use std::ffi::OsString;

@@ -101,11 +101,11 @@ fn what_has_no_effect_is_said_once() {
     assert_eq!(
         by_file(fields, &[]).unwrap().warnings,
         [
-            "config.conf:3: udpIdleTimeout has no effect: it was for userspace mode",
             "config.conf:7: clientConnection.qps has no effect: the API is sent a few requests, and less when it fails",
             "config.conf:5: winkernel.sourceVip has no effect: it is for Windows",
             "config.conf:7: clientConnection.acceptContentTypes has no effect: the API is always asked for JSON",
-            "config.conf:6: portRange has no effect: it was for userspace mode",
+            "config.conf:6: portRange has no effect: it is for userspace mode",
+            "config.conf:3: udpIdleTimeout has no effect: it is for userspace mode",
         ]
     );
 }

@@ -4,6 +4,7 @@ mod limits;
 mod logging;
 mod other;
 mod proxy;
+mod userspace;
 
 use std::fmt;
 
@@ -109,10 +110,11 @@ pub(crate) fn of(command: Command) -> impl Iterator<Item = &'static Flag> {
         Command::Run => &[],
         Command::Render => &other::RENDER,
     };
-    let tables: [&[Flag]; 7] = [
+    let tables: [&[Flag]; 8] = [
         &other::OURS,
         &other::FILES,
         &proxy::FLAGS,
+        &userspace::FLAGS,
         &limits::FLAGS,
         &logging::FLAGS,
         &other::WINDOWS,

@@ -5,7 +5,6 @@ use super::{Flag, Slot, Standing};
 const WINDOWS_ALONE: &str = "it is for Windows";
 const NOT_SINCE_126: &str = "kube-proxy 1.25 was the last to have it; logs go to standard error";
 const FEW_REQUESTS: &str = "the API is sent a few requests, and less when it fails";
-const USERSPACE: &str = "it was for userspace mode, which kube-proxy no longer has";
 
 /// Fairlead's own.
 pub(super) static OURS: [Flag; 10] = [
@@ -212,7 +211,7 @@ pub(super) static WINDOWS: [Flag; 6] = [
 ];
 
 /// Taken because command lines have them.
-pub(super) static PAST: [Flag; 20] = [
+pub(super) static PAST: [Flag; 18] = [
     Flag::never(
         "boot-id-file",
         Slot::Nowhere("string", "/proc/sys/kernel/random/boot_id"),
@@ -270,12 +269,6 @@ pub(super) static PAST: [Flag; 20] = [
         Slot::Nowhere("int32", "14"),
         "--iptables-masquerade-bit took its place",
     ),
-    Flag::never(
-        "proxy-port-range",
-        Slot::Nowhere("port-range", ""),
-        USERSPACE,
-    ),
-    Flag::never("udp-timeout", Slot::Nowhere("duration", "250ms"), USERSPACE),
     Flag::never(
         "resource-container",
         Slot::Nowhere("string", "/kube-proxy"),
