@@ -302,6 +302,7 @@ pub(super) fn kind_name(kind: ChainKind) -> &'static str {
     match kind {
         ChainKind::Filter => "filter",
         ChainKind::Nat => "nat",
+        ChainKind::Route => "route",
     }
 }
 

@@ -135,7 +135,7 @@ fn base_hook(hook: &Attribute<'_>, kind: Option<&str>) -> Option<BaseHook> {
     let hook = [Prerouting, Input, Forward, Output, Postrouting]
         .into_iter()
         .find(|hook| hook_number(*hook) == number)?;
-    let kind = [ChainKind::Filter, ChainKind::Nat]
+    let kind = [ChainKind::Filter, ChainKind::Nat, ChainKind::Route]
         .into_iter()
         .find(|known| kind == Some(kind_name(*known)))?;
     Some(BaseHook {

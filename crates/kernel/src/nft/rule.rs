@@ -3,11 +3,12 @@
 //! Each statement compiles to the expressions that `nft` itself would send, so that `nft list`
 //! prints it as it is written here.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::ruleset::{ChainName, CounterName, SetName};
+use super::ruleset::{ChainName, CounterName, Family, SetName};
 
 /// A rule: statements from left to right, each of which may end it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,6 +102,12 @@ pub enum Statement {
     IsLocal(Expr),
     /// `ct state new`.
     NewConnection,
+    /// `ct state established`: goes on if the connection has been answered.
+    Established,
+    /// `ct direction original`: goes on if the packet goes the way of the connection's first.
+    IsOriginal,
+    /// `ct direction reply`: goes on if the packet goes the other way.
+    IsReply,
     /// `ct status dnat`: goes on if the connection's destination was translated.
     Translated,
     /// `ct status ! confirmed`: goes on if the packet is the first of its connection.
@@ -117,6 +124,10 @@ pub enum Statement {
     SetMark(u32),
     /// `meta mark set meta mark ^ BITS`.
     FlipMark(u32),
+    /// `ct mark & BITS != 0`: the mark of the connection, which all its packets share.
+    HasConnectionMark(u32),
+    /// `ct mark set ct mark | BITS`.
+    SetConnectionMark(u32),
     /// `ip daddr set KEY map @MAP`: ends the rule if the map has no such key.
     SetDestinationFromMap {
         /// The key.
@@ -162,11 +173,27 @@ pub enum Statement {
         /// The map.
         map: SetName,
     },
+    /// `tproxy to 127.0.0.1:KEY map @MAP`, of IPv6 `[::1]`: gives the packet to the socket that is
+    /// bound to the loopback address and the port that the map holds, and leaves the packet as it
+    /// is. A socket that is connected to where the packet comes from is before it. The rule ends if
+    /// the map has no such key, or there is no such socket. Only in `prerouting`, and, since
+    /// `nft` asks for it, after [`Statement::IsProtocol`] or [`Statement::HasPorts`].
+    ///
+    /// The socket must be transparent (`IP_TRANSPARENT`, ip(7)), and routing must keep the packet on
+    /// this host, whose address its destination need not be.
+    Tproxy {
+        /// The key.
+        key: Concat,
+        /// The map, which holds ports.
+        map: SetName,
+    },
     /// `masquerade fully-random`.
     Masquerade,
     /// `reject`, with ICMP port unreachable (for TCP a reset is not sent, as `nft`'s plain
     /// `reject` does).
     Reject,
+    /// `accept`: this table's base chain is done with the packet.
+    Accept,
     /// `drop`.
     Drop,
     /// `return`.
@@ -175,4 +202,12 @@ pub enum Statement {
     Jump(ChainName),
     /// `goto CHAIN`.
     Goto(ChainName),
+}
+
+/// The loopback address that [`Statement::Tproxy`] names.
+pub(super) fn loopback(family: Family) -> IpAddr {
+    match family {
+        Family::Ip => Ipv4Addr::LOCALHOST.into(),
+        Family::Ip6 => Ipv6Addr::LOCALHOST.into(),
+    }
 }

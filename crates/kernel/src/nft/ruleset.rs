@@ -48,7 +48,7 @@ pub struct Chain {
 /// What makes a chain a base chain; its policy is accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BaseHook {
-    /// `filter` or `nat`.
+    /// `filter`, `nat` or `route`.
     pub kind: ChainKind,
     /// The hook.
     pub hook: Hook,
@@ -63,6 +63,8 @@ pub enum ChainKind {
     Filter,
     /// `type nat`: sees the first packet of a connection alone.
     Nat,
+    /// `type route`, at `output` only: a packet whose mark is changed is routed anew.
+    Route,
 }
 
 /// A netfilter hook of the IP families.

@@ -225,14 +225,20 @@ pub(crate) const NFT_META_L4PROTO: u32 = 16;
 pub(crate) const NFTA_CT_DREG: u16 = 1;
 pub(crate) const NFTA_CT_KEY: u16 = 2;
 pub(crate) const NFTA_CT_DIRECTION: u16 = 3;
+pub(crate) const NFTA_CT_SREG: u16 = 4;
 pub(crate) const NFT_CT_STATE: u32 = 0;
 pub(crate) const NFT_CT_DIRECTION: u32 = 1;
 pub(crate) const NFT_CT_STATUS: u32 = 2;
+pub(crate) const NFT_CT_MARK: u32 = 3;
 pub(crate) const NFT_CT_PROTO_DST: u32 = 12;
 pub(crate) const NFT_CT_DST_IP: u32 = 20;
 pub(crate) const NFT_CT_DST_IP6: u32 = 22;
 /// `IP_CT_DIR_ORIGINAL` (linux/netfilter/nf_conntrack_tuple_common.h).
 pub(crate) const IP_CT_DIR_ORIGINAL: u8 = 0;
+/// `IP_CT_DIR_REPLY` (linux/netfilter/nf_conntrack_tuple_common.h).
+pub(crate) const IP_CT_DIR_REPLY: u8 = 1;
+/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)` (linux/netfilter/nf_conntrack_common.h).
+pub(crate) const CT_STATE_ESTABLISHED: u32 = 1 << 1;
 /// `NF_CT_STATE_BIT(IP_CT_NEW)` (linux/netfilter/nf_conntrack_common.h).
 pub(crate) const CT_STATE_NEW: u32 = 1 << 3;
 /// `IPS_CONFIRMED` (linux/netfilter/nf_conntrack_common.h).
@@ -260,6 +266,10 @@ pub(crate) const NFTA_NAT_FAMILY: u16 = 2;
 pub(crate) const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
 pub(crate) const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
 pub(crate) const NFT_NAT_DNAT: u32 = 1;
+
+pub(crate) const NFTA_TPROXY_FAMILY: u16 = 1;
+pub(crate) const NFTA_TPROXY_REG_ADDR: u16 = 2;
+pub(crate) const NFTA_TPROXY_REG_PORT: u16 = 3;
 
 pub(crate) const NFTA_MASQ_FLAGS: u16 = 1;
 /// `NF_NAT_RANGE_PROTO_RANDOM_FULLY` (linux/netfilter/nf_nat.h).

@@ -368,6 +368,15 @@ fn chains() -> Vec<Case> {
             EOPNOTSUPP,
         ),
         taken("nat just after that", [nat("new", Hook::Prerouting, -199)]),
+        taken(
+            "routing anew at any priority",
+            [base("new", ChainKind::Route, Hook::Output, -300)],
+        ),
+        refused(
+            "routing anew what was not sent here",
+            base("new", ChainKind::Route, Hook::Prerouting, 0),
+            EOPNOTSUPP,
+        ),
     ]
 }
 
@@ -474,6 +483,10 @@ fn rules() -> Vec<Case> {
         refused("verdicts used as values", one(from("verdicts")), EINVAL),
         refused("a set used as a map", one(from("small")), EINVAL),
         taken("an update of a dynamic map", [one(remember("learnt"))]),
+        refused("verdicts used as ports", one(to_socket("verdicts")), EINVAL),
+        refused("a set used as ports", one(to_socket("small")), EINVAL),
+        refused("ports of no map", one(to_socket("none")), libc::ENOENT),
+        ours_alone("addresses used as ports", one(to_socket("values")), EINVAL),
         refused(
             "an update of another map",
             one(remember("values")),
@@ -490,6 +503,22 @@ fn rules() -> Vec<Case> {
             EINVAL,
         ),
     ]
+}
+
+/// A statement that asks a map for a port.
+fn to_socket(map: &'static str) -> Statement {
+    Statement::Tproxy {
+        key: vec![Expr::SourceAddress],
+        map,
+    }
+}
+
+fn ports() -> Set {
+    Set {
+        data: Some(DataType::Fields(&[Type::Port])),
+        name: "ports",
+        ..value_map()
+    }
 }
 
 /// Where packets get to.
@@ -529,6 +558,36 @@ fn ways() -> Vec<Case> {
                 rule("post", [Statement::Reject]),
             ],
             EOPNOTSUPP,
+        ),
+        taken(
+            "a socket for what comes in",
+            [
+                Op::AddSet(ports()),
+                rule(
+                    "two",
+                    [Statement::HasPorts, to_socket("ports"), Statement::Accept],
+                ),
+            ],
+        ),
+        refused_at(
+            2,
+            "a socket for what goes out",
+            [
+                Op::AddSet(ports()),
+                base("out", ChainKind::Route, Hook::Output, 0),
+                rule("out", [to_socket("ports")]),
+            ],
+            EOPNOTSUPP,
+        ),
+        refused_at(
+            2,
+            "deleting the map of a socket's port",
+            [
+                Op::AddSet(ports()),
+                rule("two", [to_socket("ports")]),
+                Op::DeleteSet("ports"),
+            ],
+            libc::EBUSY,
         ),
         taken(
             "a reject before routing",

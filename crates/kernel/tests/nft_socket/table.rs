@@ -109,6 +109,12 @@ fn chains() -> Vec<Chain> {
             hook(ChainKind::Filter, Hook::Output, -110),
             None,
         ),
+        chain(
+            "prerouting",
+            hook(ChainKind::Filter, Hook::Prerouting, -110),
+            None,
+        ),
+        chain("output", hook(ChainKind::Route, Hook::Output, -100), None),
         chain("lb-3", None, Some("three endpoints")),
         chain("sticky", None, None),
         chain("matches", None, None),
@@ -181,6 +187,10 @@ fn sets() -> Vec<Set> {
             counted: true,
             data: Some(DataType::Verdict),
             ..set("refused-services", &[Address, Protocol, Port])
+        },
+        Set {
+            data: fields(&[Port]),
+            ..set("listeners", &[Address, Protocol, Port])
         },
         set("protocols", &[Protocol]),
         set("ports", &[Port]),
@@ -273,6 +283,13 @@ fn exact(family: Family) -> Vec<Named> {
             "refused-services",
             Element {
                 data: Some(Data::Verdict(Verdict::Drop)),
+                ..Element::new(service(family))
+            },
+        ),
+        (
+            "listeners",
+            Element {
+                data: value(Value::new().port(11000)),
                 ..Element::new(service(family))
             },
         ),
@@ -410,12 +427,51 @@ fn rules(family: Family) -> Vec<Line> {
             ],
         ),
     ]);
+    rules.extend(local());
     rules.extend(
         sticky()
             .into_iter()
             .map(|statements| rule("sticky", statements)),
     );
     rules
+}
+
+/// What brings packets to sockets of this host.
+fn local() -> Vec<Line> {
+    let rule = |chain, statements| (chain, statements, None);
+    let mark = 0x1000;
+    vec![
+        rule(
+            "prerouting",
+            vec![
+                Statement::IsReply,
+                Statement::HasConnectionMark(mark),
+                Statement::SetMark(mark),
+                Statement::Accept,
+            ],
+        ),
+        rule(
+            "prerouting",
+            vec![
+                Statement::IsOriginal,
+                Statement::SetConnectionMark(mark),
+                Statement::HasPorts,
+                Statement::Tproxy {
+                    key: SERVICE.to_vec(),
+                    map: "listeners",
+                },
+                Statement::Accept,
+            ],
+        ),
+        rule(
+            "output",
+            vec![
+                Statement::Established,
+                Statement::HasConnectionMark(mark),
+                Statement::SetMark(mark),
+            ],
+        ),
+    ]
 }
 
 fn three() -> Expr {

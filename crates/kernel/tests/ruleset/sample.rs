@@ -62,6 +62,7 @@ fn chains() -> Vec<Op> {
         base("post", ChainKind::Nat, Hook::Postrouting, 90),
         base("out", ChainKind::Nat, Hook::Output, -100),
         base("early", ChainKind::Filter, Hook::Input, -250),
+        base("reroute", ChainKind::Route, Hook::Output, -150),
         Op::AddChain(Chain {
             name: "filter".into(),
             hook: Some(BaseHook {
@@ -118,6 +119,10 @@ fn plain_sets() -> Vec<Op> {
             ..set("refused-services", port)
         }),
         Op::AddSet(Set {
+            data: Some(DataType::Fields(&[Type::Port])),
+            ..set("listeners", port)
+        }),
+        Op::AddSet(Set {
             data: Some(DataType::Fields(&[Type::Address])),
             size: Some(100),
             ..set("moved", &[Type::Address])
@@ -171,6 +176,11 @@ fn plain_elements(family: Family) -> Vec<Op> {
             Some(Data::Verdict(Verdict::Drop)),
         ),
         element("hairpin", key(8), None),
+        element(
+            "listeners",
+            port_key(ip(2), TCP, 80),
+            Some(Data::Value(Value::new().port(11000))),
+        ),
         element(
             "moved",
             key(1),
@@ -238,6 +248,10 @@ fn plain_rules(family: Family) -> Vec<Op> {
                 member(&TRAFFIC, "traffic", false),
             ],
         ),
+        rule("pre", [S::HasPorts, to_listener(), S::Accept]),
+        rule("early", [S::Established, S::HasConnectionMark(0x1000)]),
+        rule("early", [S::IsOriginal, S::SetConnectionMark(0x1000)]),
+        rule("reroute", [S::IsReply, S::SetMark(0x1000), S::Accept]),
         rule("early", [S::Count("refused"), S::Drop]),
         rule("early", [S::NewConnection, S::Jump("mark_it".into())]),
         rule("early", [S::HasPorts, S::Goto("mark_it".into())]),
@@ -369,6 +383,14 @@ fn remembering_rules() -> Vec<Op> {
             }],
         ),
     ]
+}
+
+/// Whose map nft 1.0.6 loads and does not list.
+fn to_listener() -> Statement {
+    Statement::Tproxy {
+        key: DESTINATION.to_vec(),
+        map: "listeners",
+    }
 }
 
 const DESTINATION: [Expr; 3] = [

@@ -283,7 +283,7 @@ impl Frame {
                 counted([new("endpoints-check"), new("cluster-ips-check")], false)
             }
             (ChainKind::Nat, Hook::Postrouting) => vec![all("masquerading")],
-            (ChainKind::Nat, _) => vec![all("services")],
+            (ChainKind::Nat | ChainKind::Route, _) => vec![all("services")],
         }
     }
 }

@@ -19,6 +19,9 @@ impl Register {
     /// Where the keys of lookups and what comparisons look at begin.
     pub(crate) const FIRST: Register = Register(0);
 
+    /// Where a key begins when an address of either family is in the first four registers.
+    pub(crate) const AFTER_ADDRESS: Register = Register(4);
+
     /// `enum nft_registers`. Every fourth has an older name as well, by which the kernel calls it
     /// in its answers (`nft_dump_register` in net/netfilter/nf_tables_api.c).
     pub(crate) fn number(self) -> u32 {
@@ -214,9 +217,20 @@ impl Code<'_> {
 
     /// Looks for the key in the first registers; with a target, puts what the map holds there.
     pub(crate) fn lookup(&mut self, set: SetName, target: Option<u32>, negate: bool) {
+        self.lookup_at(Register::FIRST, set, target, negate);
+    }
+
+    /// As [`Code::lookup`], for a key in the registers from `key` on.
+    pub(crate) fn lookup_at(
+        &mut self,
+        key: Register,
+        set: SetName,
+        target: Option<u32>,
+        negate: bool,
+    ) {
         self.expression("lookup", |lookup| {
             lookup.string(wire::NFTA_LOOKUP_SET, set);
-            lookup.be32(wire::NFTA_LOOKUP_SREG, Register::FIRST.number());
+            lookup.be32(wire::NFTA_LOOKUP_SREG, key.number());
             if let Some(target) = target {
                 lookup.be32(wire::NFTA_LOOKUP_DREG, target);
             }
@@ -235,6 +249,14 @@ impl Code<'_> {
             if let Some(id) = id {
                 lookup.be32(wire::NFTA_LOOKUP_SET_ID, id);
             }
+        });
+    }
+
+    /// Puts a value into the first registers.
+    pub(crate) fn load_value(&mut self, data: &[u8]) {
+        self.expression("immediate", |immediate| {
+            immediate.be32(wire::NFTA_IMMEDIATE_DREG, Register::FIRST.number());
+            value(immediate, wire::NFTA_IMMEDIATE_DATA, data);
         });
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::super::rule::{Expr, Rule, Statement};
+use super::super::rule::{Expr, Rule, Statement, loopback};
 use super::super::ruleset::{Family, SetName};
 use super::super::wire;
 use super::expression::{Code, Register};
@@ -56,6 +56,11 @@ impl Code<'_> {
             }
             Statement::IsLocal(address) => self.is_local(*address),
             Statement::NewConnection => self.connection(wire::NFT_CT_STATE, wire::CT_STATE_NEW),
+            Statement::Established => {
+                self.connection(wire::NFT_CT_STATE, wire::CT_STATE_ESTABLISHED);
+            }
+            Statement::IsOriginal => self.is_direction(wire::IP_CT_DIR_ORIGINAL),
+            Statement::IsReply => self.is_direction(wire::IP_CT_DIR_REPLY),
             Statement::Translated => self.connection(wire::NFT_CT_STATUS, wire::IPS_DST_NAT),
             Statement::Unconfirmed => {
                 self.load_connection(wire::NFT_CT_STATUS, FIRST);
@@ -80,6 +85,8 @@ impl Code<'_> {
             }
             Statement::SetMark(bits) => self.change_mark(!bits, *bits),
             Statement::FlipMark(bits) => self.change_mark(u32::MAX, *bits),
+            Statement::HasConnectionMark(bits) => self.connection(wire::NFT_CT_MARK, *bits),
+            Statement::SetConnectionMark(bits) => self.set_connection_mark(*bits),
             Statement::SetDestinationFromMap { key, map } => {
                 self.load(key, FIRST);
                 self.lookup(map, Some(FIRST.number()), false);
@@ -109,11 +116,13 @@ impl Code<'_> {
                 self.lookup(map, Some(FIRST.number()), false);
                 self.dnat();
             }
+            Statement::Tproxy { key, map } => self.tproxy(key, map),
             Statement::Masquerade => self.expression("masq", |masquerade| {
                 let flags = wire::NF_NAT_RANGE_PROTO_RANDOM_FULLY;
                 masquerade.be32(wire::NFTA_MASQ_FLAGS, flags);
             }),
             Statement::Reject => self.reject(),
+            Statement::Accept => self.verdict(wire::NF_ACCEPT, None),
             Statement::Drop => self.verdict(wire::NF_DROP, None),
             Statement::Return => self.verdict(wire::NFT_RETURN, None),
             Statement::Jump(chain) => self.verdict(wire::NFT_JUMP, Some(chain)),
@@ -131,7 +140,22 @@ impl Code<'_> {
         });
     }
 
-    /// Goes on if the connection's state or status has one of the bits.
+    /// Sets the bits in the connection's mark.
+    fn set_connection_mark(&mut self, bits: u32) {
+        self.load_connection(wire::NFT_CT_MARK, Register::FIRST);
+        self.bitwise(&(!bits).to_ne_bytes(), &bits.to_ne_bytes());
+        self.expression("ct", |ct| {
+            ct.be32(wire::NFTA_CT_KEY, wire::NFT_CT_MARK);
+            ct.be32(wire::NFTA_CT_SREG, Register::FIRST.number());
+        });
+    }
+
+    fn is_direction(&mut self, direction: u8) {
+        self.load_connection(wire::NFT_CT_DIRECTION, Register::FIRST);
+        self.compare(&[direction], false);
+    }
+
+    /// Goes on if the connection's state, status or mark has one of the bits.
     fn connection(&mut self, key: u32, bits: u32) {
         self.load_connection(key, Register::FIRST);
         self.any_bit(bits);
@@ -214,6 +238,20 @@ impl Code<'_> {
             nat.be32(wire::NFTA_NAT_FAMILY, family);
             nat.be32(wire::NFTA_NAT_REG_ADDR_MIN, Register::FIRST.number());
             nat.be32(wire::NFTA_NAT_REG_PROTO_MIN, port.number());
+        });
+    }
+
+    /// Gives the packet to the socket at the loopback address and the port that the map holds.
+    fn tproxy(&mut self, key: &[Expr], map: SetName) {
+        let port = Register::AFTER_ADDRESS;
+        self.load_value(&octets(loopback(self.family)));
+        self.load(key, port);
+        self.lookup_at(port, map, Some(port.number()), false);
+        let family = u32::from(wire::family_number(self.family));
+        self.expression("tproxy", |tproxy| {
+            tproxy.be32(wire::NFTA_TPROXY_FAMILY, family);
+            tproxy.be32(wire::NFTA_TPROXY_REG_ADDR, Register::FIRST.number());
+            tproxy.be32(wire::NFTA_TPROXY_REG_PORT, port.number());
         });
     }
 

@@ -36,6 +36,10 @@ fn check_statement(table: &Table, statement: &Statement) -> Result<(), i32> {
             has_key(set(map)?, key)?;
             holds(set(map)?, &DataType::Fields(&[Type::Address, Type::Port]))
         }
+        Statement::Tproxy { key, map } => {
+            has_key(set(map)?, key)?;
+            holds(set(map)?, &DataType::Fields(&[Type::Port]))
+        }
         Statement::Update { map, key, data, .. } | Statement::Forget { map, key, data } => {
             let map = set(map)?;
             if !map.set.dynamic {
@@ -101,6 +105,7 @@ pub(super) fn sets(rule: &Rule) -> impl Iterator<Item = &str> {
             | Statement::VerdictMap { map: name, .. }
             | Statement::SetDestinationFromMap { map: name, .. }
             | Statement::Dnat { map: name, .. }
+            | Statement::Tproxy { map: name, .. }
             | Statement::Update { map: name, .. }
             | Statement::Forget { map: name, .. } => Some(*name),
             _ => None,
@@ -175,6 +180,7 @@ fn is_allowed(base: BaseHook, statement: &Statement) -> bool {
     let nat = base.kind == ChainKind::Nat;
     match statement {
         Statement::Dnat { .. } => nat && matches!(base.hook, Hook::Prerouting | Hook::Output),
+        Statement::Tproxy { .. } => base.hook == Hook::Prerouting,
         Statement::Masquerade => nat && base.hook == Hook::Postrouting,
         Statement::Reject => base.hook != Hook::Postrouting,
         _ => true,

@@ -210,11 +210,14 @@ impl Table {
 }
 
 /// nf_tables_api.c: no nat in `forward`, none before `NF_IP_PRI_CONNTRACK`
-/// (linux/netfilter_ipv4.h).
+/// (linux/netfilter_ipv4.h); and nft_chain_route.c: `route` at `output` alone.
 fn is_possible(base: BaseHook) -> bool {
     const NF_IP_PRI_CONNTRACK: i32 = -200;
-    base.kind != ChainKind::Nat
-        || (base.hook != Hook::Forward && base.priority > NF_IP_PRI_CONNTRACK)
+    match base.kind {
+        ChainKind::Filter => true,
+        ChainKind::Nat => base.hook != Hook::Forward && base.priority > NF_IP_PRI_CONNTRACK,
+        ChainKind::Route => base.hook == Hook::Output,
+    }
 }
 
 /// What can be read back.

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::super::rule::{Expr, Rule, Statement};
+use super::super::rule::{Expr, Rule, Statement, loopback};
 use super::super::ruleset::Family;
 use super::super::text;
 use super::set::prefix;
@@ -44,6 +44,9 @@ fn statement(family: Family, statement: &Statement) -> Value {
             compare(&fib, false, &"local".into())
         }
         Statement::NewConnection => has_flag("state", "new"),
+        Statement::Established => has_flag("state", "established"),
+        Statement::IsOriginal => compare(&ct("direction"), false, &"original".into()),
+        Statement::IsReply => compare(&ct("direction"), false, &"reply".into()),
         Statement::Translated => has_flag("status", "dnat"),
         Statement::Unconfirmed => {
             json!({"match": {"op": "!", "left": ct("status"), "right": "confirmed"}})
@@ -57,9 +60,15 @@ fn statement(family: Family, statement: &Statement) -> Value {
             let protocols = json!({"set": ["tcp", "udp", "sctp"]});
             compare(&meta("l4proto"), false, &protocols)
         }
-        Statement::HasMark(bits) => compare(&mark("&", *bits), true, &0.into()),
-        Statement::SetMark(bits) => mangle(&meta("mark"), &mark("|", *bits)),
-        Statement::FlipMark(bits) => mangle(&meta("mark"), &mark("^", *bits)),
+        Statement::HasMark(bits) => compare(&with_bits("&", meta("mark"), *bits), true, &0.into()),
+        Statement::SetMark(bits) => mangle(&meta("mark"), &with_bits("|", meta("mark"), *bits)),
+        Statement::FlipMark(bits) => mangle(&meta("mark"), &with_bits("^", meta("mark"), *bits)),
+        Statement::HasConnectionMark(bits) => {
+            compare(&with_bits("&", ct("mark"), *bits), true, &0.into())
+        }
+        Statement::SetConnectionMark(bits) => {
+            mangle(&ct("mark"), &with_bits("|", ct("mark"), *bits))
+        }
         Statement::SetDestinationFromMap { key, map } => {
             mangle(&destination(), &json!({"map": lookup(key, map)}))
         }
@@ -83,11 +92,16 @@ fn statement(family: Family, statement: &Statement) -> Value {
             "family": text::family(family),
             "addr": {"map": lookup(key, map)},
         }}),
+        Statement::Tproxy { key, map } => json!({"tproxy": {
+            "addr": loopback(family).to_string(),
+            "port": {"map": lookup(key, map)},
+        }}),
         Statement::Masquerade => json!({"masquerade": {"flags": "fully-random"}}),
         Statement::Reject => json!({"reject": {
             "type": match family { Family::Ip => "icmp", Family::Ip6 => "icmpv6" },
             "expr": "port-unreachable",
         }}),
+        Statement::Accept => json!({"accept": null}),
         Statement::Drop => json!({"drop": null}),
         Statement::Return => json!({"return": null}),
         Statement::Jump(chain) => json!({"jump": {"target": **chain}}),
@@ -120,9 +134,9 @@ fn meta(key: &str) -> Value {
     json!({"meta": {"key": key}})
 }
 
-/// The packet's mark, and bits.
-fn mark(op: &str, bits: u32) -> Value {
-    one(op, vec![meta("mark"), bits.into()])
+/// A mark, and bits.
+fn with_bits(op: &str, mark: Value, bits: u32) -> Value {
+    one(op, vec![mark, bits.into()])
 }
 
 fn exprs_value(family: Family, exprs: &[Expr]) -> Value {

@@ -235,6 +235,7 @@ pub(super) fn chain_kind(kind: ChainKind) -> &'static str {
     match kind {
         ChainKind::Filter => "filter",
         ChainKind::Nat => "nat",
+        ChainKind::Route => "route",
     }
 }
 

@@ -1,10 +1,11 @@
 //! Prints rules.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::super::rule::{Expr, Rule, Statement};
+use super::super::rule::{Expr, Rule, Statement, loopback};
 use super::super::ruleset::Family;
 use super::set::protocol_text;
 use super::{comment, family as ip, quoted};
@@ -44,6 +45,9 @@ fn statement(family: Family, statement: &Statement) -> String {
         } => format!("iifname {}{}", not(*negate), interface(name, *prefix)),
         Statement::IsLocal(address) => format!("fib {} type local", address_field(*address)),
         Statement::NewConnection => "ct state new".to_owned(),
+        Statement::Established => "ct state established".to_owned(),
+        Statement::IsOriginal => "ct direction original".to_owned(),
+        Statement::IsReply => "ct direction reply".to_owned(),
         Statement::Translated => "ct status dnat".to_owned(),
         Statement::Unconfirmed => "ct status ! confirmed".to_owned(),
         Statement::IsProtocol(number) => format!("meta l4proto {}", protocol_text(*number)),
@@ -52,6 +56,8 @@ fn statement(family: Family, statement: &Statement) -> String {
         Statement::HasMark(bits) => format!("meta mark & {bits:#010x} != 0x00000000"),
         Statement::SetMark(bits) => format!("meta mark set meta mark | {bits:#010x}"),
         Statement::FlipMark(bits) => format!("meta mark set meta mark ^ {bits:#010x}"),
+        Statement::HasConnectionMark(bits) => format!("ct mark & {bits:#010x} != 0x00000000"),
+        Statement::SetConnectionMark(bits) => format!("ct mark set ct mark | {bits:#010x}"),
         Statement::SetDestinationFromMap { key: of, map } => {
             format!("{ip} daddr set {} map @{map}", key(of))
         }
@@ -72,8 +78,16 @@ fn statement(family: Family, statement: &Statement) -> String {
         }
         Statement::VerdictMap { key: of, map } => format!("{} vmap @{map}", key(of)),
         Statement::Dnat { key: of, map } => format!("dnat {ip} to {} map @{map}", key(of)),
+        Statement::Tproxy { key: of, map } => {
+            let loopback = match loopback(family) {
+                IpAddr::V4(v4) => v4.to_string(),
+                IpAddr::V6(v6) => format!("[{v6}]"),
+            };
+            format!("tproxy to {loopback}:{} map @{map}", key(of))
+        }
         Statement::Masquerade => "masquerade fully-random".to_owned(),
         Statement::Reject => "reject".to_owned(),
+        Statement::Accept => "accept".to_owned(),
         Statement::Drop => "drop".to_owned(),
         Statement::Return => "return".to_owned(),
         Statement::Jump(chain) => format!("jump {chain}"),
