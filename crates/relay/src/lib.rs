@@ -9,4 +9,5 @@
 //!
 //! Which endpoints may serve whom is decided elsewhere: a listener has one pool of one upstream.
 
+pub mod counts;
 pub mod handle;
