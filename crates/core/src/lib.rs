@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod api;
+pub mod balance;
 pub mod conntrack;
 pub mod model;
 pub mod parameters;
