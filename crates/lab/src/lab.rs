@@ -116,20 +116,18 @@ impl Lab {
 
     /// Asks every question, and returns what to record of the answers.
     ///
-    /// What is about the same Service and from the same client is asked in turn, since an answer
-    /// may depend on those before it (session affinity). All else is asked at the same time.
+    /// What is about the same Service is asked in turn, since an answer may depend on those before
+    /// it: with session affinity, and where endpoints take turns. Two clients that asked at the same
+    /// time could each meet every second one. All else is asked at the same time.
     pub fn ask_all(&self, questions: &[Question]) -> Result<Outcomes, LabError> {
-        let mut groups: HashMap<(&ObjectName, Client), Vec<&Question>> = HashMap::new();
+        let mut groups: HashMap<&ObjectName, Vec<&Question>> = HashMap::new();
         for question in questions {
-            let group = (&question.service, question.client);
-            groups.entry(group).or_default().push(question);
+            groups.entry(&question.service).or_default().push(question);
         }
         thread::scope(|scope| {
             let askers: Vec<_> = groups
-                .into_iter()
-                .map(|((_, client), questions)| {
-                    scope.spawn(move || self.in_turn(client, &questions))
-                })
+                .into_values()
+                .map(|questions| scope.spawn(move || self.in_turn(&questions)))
                 .collect();
             let mut outcomes = Outcomes::new();
             for asker in askers {
@@ -155,19 +153,18 @@ impl Lab {
         Ok(())
     }
 
-    fn in_turn(&self, client: Client, questions: &[&Question]) -> Result<Outcomes, CallError> {
-        self.network.place_of(client).run(|| {
-            let ask = |question: &&Question| {
-                let Question {
-                    protocol,
-                    to,
-                    tries,
-                    ..
-                } = **question;
-                let series = Series::of(client, protocol, to, tries);
-                (question.name.clone(), question.outcome(&series))
-            };
-            questions.iter().map(ask).collect()
-        })
+    fn in_turn(&self, questions: &[&Question]) -> Result<Outcomes, LabError> {
+        let ask = |question: &&Question| {
+            let Question {
+                client,
+                protocol,
+                to,
+                tries,
+                ..
+            } = **question;
+            let series = self.ask(client, protocol, to, tries)?;
+            Ok((question.name.clone(), question.outcome(&series)))
+        };
+        questions.iter().map(ask).collect()
     }
 }
