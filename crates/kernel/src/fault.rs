@@ -14,6 +14,7 @@ use crate::ipvs::server::{ObservedReal, Timeouts, VirtualAddress, VirtualServer}
 use crate::link::{AddressDevice, DeviceOp, DeviceRefusal};
 use crate::nft::handle::{CommitError, Committed, Nft, ObservedTable};
 use crate::nft::ruleset::{Batch, TableId};
+use crate::routing::{ObservedRouting, Routing, RoutingOp, RoutingRefusal};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,10 +31,11 @@ pub enum Fault {
 pub enum Call {
     /// [`Nft::commit`].
     Commit,
-    /// [`Iptables::apply`], [`AddressDevice::apply`], [`Ipvs::apply`] or [`Ipvs::set_timeouts`].
+    /// [`Iptables::apply`], [`AddressDevice::apply`], [`Routing::apply`], [`Ipvs::apply`] or
+    /// [`Ipvs::set_timeouts`].
     Apply,
-    /// [`Nft::observe`], [`Iptables::observe`], [`AddressDevice::held`], [`Ipvs::servers`] or
-    /// [`Ipvs::reals`].
+    /// [`Nft::observe`], [`Iptables::observe`], [`AddressDevice::held`], [`Routing::observe`],
+    /// [`Ipvs::servers`] or [`Ipvs::reals`].
     Observe,
 }
 
@@ -119,6 +121,16 @@ impl<N: AddressDevice, F: FnMut(Call) -> Option<Fault>> AddressDevice for Faulty
 
     fn apply(&mut self, ops: &[DeviceOp]) -> Result<Vec<DeviceRefusal>, CallError> {
         self.attempt(Call::Apply, |device| device.apply(ops))
+    }
+}
+
+impl<N: Routing, F: FnMut(Call) -> Option<Fault>> Routing for Faulty<N, F> {
+    fn observe(&mut self) -> Result<ObservedRouting, CallError> {
+        self.attempt(Call::Observe, N::observe)
+    }
+
+    fn apply(&mut self, ops: &[RoutingOp]) -> Result<Vec<RoutingRefusal>, CallError> {
+        self.attempt(Call::Apply, |routing| routing.apply(ops))
     }
 }
 

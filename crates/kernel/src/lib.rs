@@ -17,4 +17,5 @@ pub mod netlink;
 pub mod netns;
 pub mod nfacct;
 pub mod nft;
+pub mod routing;
 pub mod sysctl;
