@@ -252,17 +252,16 @@ fn when_lo_goes_down_the_kernel_removes_the_route_of_ipv6_and_tells() {
 fn more_changes_than_there_is_room_for_are_a_touch() {
     in_namespace(|routing| {
         add_all(routing);
-        let routes: String = (0..20_000)
-            .map(|index| {
-                format!(
-                    "route add blackhole 10.{}.{}.0/24\n",
-                    index / 250,
-                    index % 250
-                )
-            })
-            .collect();
+        let add = |index| {
+            format!(
+                "route add blackhole 10.{}.{}.0/24\n",
+                index / 250,
+                index % 250
+            )
+        };
+        let routes: Vec<String> = (0..20_000).map(add).collect();
         let file = std::env::temp_dir().join(format!("fairlead-routes-{}", std::process::id()));
-        std::fs::write(&file, routes).unwrap();
+        std::fs::write(&file, routes.concat()).unwrap();
         ip(&format!("-batch {}", file.display()));
         std::fs::remove_file(file).unwrap();
         assert!(routing.touched().unwrap());

@@ -1,6 +1,7 @@
 //! The kernel's rules and routes, over rtnetlink.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::slice;
 
 use super::monitor::RoutingMonitor;
 use super::{LocalRoute, ObservedRouting, PolicyRule, Routing, RoutingOp, RoutingRefusal, wire};
@@ -60,6 +61,17 @@ impl PolicyRouting {
         routes.sort_unstable();
         Ok(routes)
     }
+
+    /// Whether an operation that was just refused is as good as done.
+    fn is_done(&mut self, op: RoutingOp, errno: i32) -> Result<bool, CallError> {
+        match op {
+            // There is a default route, which need not be ours.
+            RoutingOp::AddRoute(route) if errno == libc::EEXIST => {
+                Ok(self.routes()?.contains(&route))
+            }
+            op => Ok(op.is_done(errno)),
+        }
+    }
 }
 
 impl Routing for PolicyRouting {
@@ -73,20 +85,14 @@ impl Routing for PolicyRouting {
 
     fn apply(&mut self, ops: &[RoutingOp]) -> Result<Vec<RoutingRefusal>, CallError> {
         self.monitor.watch(ops.iter().map(|op| op.table()));
-        let refused = self.socket.pipeline(ops, wire::write)?.refused;
         let mut refusals = Vec::new();
-        for refused in refused {
-            let (op, errno) = (ops[refused.index], refused.errno);
-            let done = match op {
-                // There is a default route, which need not be ours.
-                RoutingOp::AddRoute(route) if errno == libc::EEXIST => {
-                    self.routes()?.contains(&route)
+        // One by one, for what a refusal means is seen from what is there then. There are few.
+        for (index, op) in ops.iter().enumerate() {
+            let refused = self.socket.pipeline(slice::from_ref(op), wire::write)?;
+            for errno in refused.refused.iter().map(|refused| refused.errno) {
+                if !self.is_done(*op, errno)? {
+                    refusals.push(RoutingRefusal { op: index, errno });
                 }
-                op => op.is_done(errno),
-            };
-            if !done {
-                let op = refused.index;
-                refusals.push(RoutingRefusal { op, errno });
             }
         }
         Ok(refusals)
