@@ -5,6 +5,7 @@
 
 pub mod conntrack;
 pub mod cpus;
+pub mod descriptors;
 pub mod error;
 pub mod fault;
 pub mod features;
@@ -19,3 +20,4 @@ pub mod nfacct;
 pub mod nft;
 pub mod routing;
 pub mod sysctl;
+pub mod transparent;
