@@ -27,11 +27,7 @@ impl Pipe {
         let (out, into) = pipe_with(flags).map_err(failed("pipe2", "to splice"))?;
         // It works with what it has, 64 KiB.
         let _ = fcntl_setpipe_size(&into, capacity);
-        Ok(Pipe {
-            out,
-            into,
-            held: 0,
-        })
+        Ok(Pipe { out, into, held: 0 })
     }
 
     /// How many bytes are in it.

@@ -8,9 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, SocketFlags, SocketType, sockopt};
 
-use super::option::{
-    Keepalive, failed, family, leave_port_to_connect, set_mark, set_transparent,
-};
+use super::option::{Keepalive, failed, family, leave_port_to_connect, set_mark, set_transparent};
 use crate::error::CallError;
 
 /// Neither blocks nor is it a child's.
