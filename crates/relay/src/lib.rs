@@ -10,4 +10,6 @@
 //! Which endpoints may serve whom is decided elsewhere: a listener has one pool of one upstream.
 
 pub mod counts;
+pub mod fake;
 pub mod handle;
+mod rules;

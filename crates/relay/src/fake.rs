@@ -1,0 +1,58 @@
+//! A relay that carries nothing, as strict as the real one.
+
+use std::collections::BTreeSet;
+
+use crate::handle::{ListenerAddress, Op, Refusal, Relay, Relayed};
+use crate::rules;
+
+/// A relay in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeRelay {
+    relayed: Relayed,
+    occupied: BTreeSet<ListenerAddress>,
+}
+
+impl FakeRelay {
+    /// One with nothing to do, and all ports free.
+    pub fn new() -> FakeRelay {
+        FakeRelay::default()
+    }
+
+    /// Somebody else has this port: to listen there is refused with `EADDRINUSE`. Who listens there
+    /// already is not disturbed.
+    pub fn occupy(&mut self, address: ListenerAddress) {
+        self.occupied.insert(address);
+    }
+
+    /// Nobody else has this port any more.
+    pub fn vacate(&mut self, address: ListenerAddress) {
+        self.occupied.remove(&address);
+    }
+
+    fn carry_out(&mut self, op: &Op) -> Result<(), i32> {
+        rules::check(&self.relayed, op)?;
+        if let Op::Listen(address, _) = op
+            && !self.relayed.listeners.contains_key(address)
+            && self.occupied.contains(address)
+        {
+            return Err(libc::EADDRINUSE);
+        }
+        rules::note(&mut self.relayed, op);
+        Ok(())
+    }
+}
+
+impl Relay for FakeRelay {
+    fn apply(&mut self, ops: &[Op]) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        for (op, operation) in ops.iter().enumerate() {
+            let refused = self.carry_out(operation).err();
+            refusals.extend(refused.map(|errno| Refusal { op, errno }));
+        }
+        refusals
+    }
+
+    fn observe(&self) -> Relayed {
+        self.relayed.clone()
+    }
+}
