@@ -9,7 +9,18 @@
 //!
 //! Which endpoints may serve whom is decided elsewhere: a listener has one pool of one upstream.
 
+mod counters;
 pub mod counts;
+mod entrance;
 pub mod fake;
 pub mod handle;
+mod places;
+mod relay;
 mod rules;
+pub mod settings;
+mod tcp;
+mod udp;
+mod upstreams;
+mod workers;
+
+pub use relay::{Drained, RelayHandle, SocketRelay};

@@ -1,0 +1,158 @@
+//! Calls one endpoint after the other until one answers.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead_core::route::Target;
+use fairlead_kernel::error::CallError;
+use fairlead_kernel::transparent::tcp::{self, Call};
+
+use super::connection::{Connection, Open};
+use super::socket::Socket;
+use crate::counts::Refused;
+use crate::entrance::Way;
+use crate::places::Place;
+use crate::settings::Settings;
+use crate::upstreams::Picked;
+use crate::workers::Load;
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) way: Arc<Way>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) place: Place,
+    pub(super) load: Load,
+}
+
+/// Why an endpoint was not reached.
+#[derive(Debug)]
+enum Failure {
+    /// It did not answer, or refused.
+    Endpoint(io::Error),
+    /// It may be well, but this host has no port left to call it from.
+    Ports,
+    /// This host cannot call anybody.
+    Host(CallError),
+}
+
+/// The connection to the endpoint that answers first. Without one the caller is reset.
+pub(super) async fn dial(caller: Caller) -> Option<Connection> {
+    let Caller {
+        stream,
+        address,
+        way,
+        settings,
+        place,
+        load,
+    } = caller;
+    // Registered at once, so that what it sends meanwhile is known of when the endpoint answers.
+    let client = Socket::new(stream).ok()?;
+    let counters = &way.serving.counters;
+    match ladder(address, &way, &settings).await {
+        Ok((endpoint, target)) => {
+            counters.connections.add(1);
+            let open = Open::new(target, place, load);
+            Some(Connection::new(client, endpoint, open))
+        }
+        Err(why) => {
+            counters.refused(why);
+            None
+        }
+    }
+}
+
+/// As many attempts as there are timeouts, each with an endpoint that has not been tried if there
+/// is one.
+async fn ladder(
+    client: SocketAddr,
+    way: &Way,
+    settings: &Settings,
+) -> Result<(Socket, Target), Refused> {
+    let serving = &way.serving;
+    let mut tried = Vec::new();
+    for timeout in &settings.dial_timeouts {
+        let picked = serving.pick(way.pool, client.ip(), &tried);
+        let picked = picked.ok_or(Refused::NoEndpoint)?;
+        if !tried.is_empty() {
+            serving.counters.dial_retries.add(1);
+        }
+        let target = picked.target;
+        match attempt(&call(picked, client, way, settings), target, *timeout).await {
+            Ok(endpoint) => {
+                serving.connected(target, client.ip());
+                return Ok((endpoint, target));
+            }
+            Err(Failure::Endpoint(error)) => {
+                tracing::debug!(%target, %error, "does not answer");
+                serving.failed(target, client.ip());
+            }
+            Err(Failure::Ports) => tracing::debug!(%target, "no port left to call from"),
+            Err(Failure::Host(error)) => {
+                tracing::warn!(%target, %error, "cannot call");
+                break;
+            }
+        }
+        tried.push(target);
+    }
+    Err(Refused::NoAnswer)
+}
+
+fn call(picked: Picked, client: SocketAddr, way: &Way, settings: &Settings) -> Call {
+    Call {
+        mark: settings.own_mark,
+        source: picked.shows_client(way.source).then_some(client),
+        keepalive: settings.keepalive,
+    }
+}
+
+async fn attempt(call: &Call, target: Target, timeout: Duration) -> Result<Socket, Failure> {
+    let to = SocketAddr::new(target.address, target.port);
+    let stream = connect(to, call).map_err(Failure::of)?;
+    let mut endpoint = Socket::new(stream)
+        .map_err(|error| Failure::Host(CallError::from_io("epoll_ctl", to.to_string(), &error)))?;
+    match tokio::time::timeout(timeout, endpoint.connected()).await {
+        Ok(Ok(())) => Ok(endpoint),
+        Ok(Err(error)) => Err(Failure::Endpoint(error)),
+        Err(_elapsed) => Err(Failure::Endpoint(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Where the client's address cannot be had, this node's is better than nothing.
+fn connect(to: SocketAddr, call: &Call) -> Result<TcpStream, CallError> {
+    match tcp::connect(to, call) {
+        Err(error)
+            if call.source.is_some() && (error.call == "bind" || is_out_of_ports(&error)) =>
+        {
+            tracing::debug!(%error, "the endpoint sees this node");
+            tcp::connect(
+                to,
+                &Call {
+                    source: None,
+                    ..*call
+                },
+            )
+        }
+        done => done,
+    }
+}
+
+impl Failure {
+    fn of(error: CallError) -> Failure {
+        if is_out_of_ports(&error) {
+            return Failure::Ports;
+        }
+        match error.call {
+            "connect" => Failure::Endpoint(io::Error::from_raw_os_error(error.errno)),
+            _ => Failure::Host(error),
+        }
+    }
+}
+
+fn is_out_of_ports(error: &CallError) -> bool {
+    error.call == "connect" && error.errno == libc::EADDRNOTAVAIL
+}
