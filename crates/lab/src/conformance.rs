@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use fairlead_core::api::Change;
 
 use crate::outcome::{self, Difference, Outcomes, read_json};
-use crate::{Lab, LabError, ipvs, questions};
+use crate::{Lab, LabError, expected, questions};
+
+pub use crate::expected::{USERSPACE, USERSPACE_CLIENT};
 
 /// A recorded case.
 #[derive(Debug, Clone)]
@@ -28,20 +30,17 @@ pub struct Case {
 }
 
 impl Case {
-    /// Reads the case in `folder` as it was recorded in a proxy mode. In ipvs mode the outcomes of
-    /// nftables mode are expected, but for those that the case names with their reason.
+    /// Reads the case in `folder` as it was recorded in a proxy mode. In ipvs mode, [`USERSPACE`] and
+    /// [`USERSPACE_CLIENT`] the outcomes of nftables mode are expected, but for those that the case
+    /// names with their reason, and whom endpoints behind a relay see.
     pub fn read(folder: &Path, mode: &str) -> Result<Case, LabError> {
-        let expected = match mode {
-            "ipvs" => ipvs::expected(folder, recorded(folder, "nftables")?)?,
-            mode => recorded(folder, mode)?,
-        };
         let name = folder.file_name().unwrap_or_default();
         Ok(Case {
             name: name.to_string_lossy().into_owned(),
             objects: folder.join("objects.yaml"),
             args: read_json(&folder.join("args.json"))?,
             rules: folder.join(format!("{mode}.rules")),
-            expected,
+            expected: expected::of(folder, mode)?,
         })
     }
 
@@ -51,16 +50,6 @@ impl Case {
         let got = lab.ask_all(&questions(objects)?)?;
         Ok(outcome::compare(&self.expected, &got))
     }
-}
-
-/// What clients met; what was asked again stands instead of what was recorded.
-fn recorded(folder: &Path, mode: &str) -> Result<Outcomes, LabError> {
-    let mut outcomes = outcome::read(&folder.join(format!("{mode}.outcomes.json")))?;
-    let again = folder.join(format!("{mode}.again.json"));
-    if again.exists() {
-        outcomes.extend(outcome::read(&again)?);
-    }
-    Ok(outcomes)
 }
 
 /// All cases in `folder`, by name, as they were recorded in a proxy mode.

@@ -24,6 +24,7 @@
 
 mod client;
 mod error;
+mod expected;
 mod lab;
 mod machine;
 mod network;

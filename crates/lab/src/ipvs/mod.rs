@@ -1,11 +1,9 @@
 //! What IPVS has, as its own programs show it: told apart, and compared with a record.
 
-mod differs;
 mod shown;
 
 use std::process::Command;
 
-pub(crate) use differs::expected;
 pub use shown::{Server, Shown, compare};
 
 use crate::{Lab, LabError};
