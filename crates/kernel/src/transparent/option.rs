@@ -1,10 +1,11 @@
 //! Options of a socket.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
 
 use crate::error::CallError;
@@ -53,9 +54,22 @@ pub(super) fn set_transparent(fd: impl AsFd, address: SocketAddr) -> Result<(), 
     }
 }
 
+/// Binds to a client's address. Its port is free unless another connection of the same client has
+/// it: one that is not forgotten yet, or one to another address; then there is another port.
+pub(super) fn bind_to_client(fd: &OwnedFd, source: SocketAddr) -> Result<(), CallError> {
+    set_transparent(fd, source)?;
+    match rustix::net::bind(fd, &source) {
+        Err(Errno::ADDRINUSE) => {}
+        done => return done.map_err(failed("bind", source)),
+    }
+    leave_port_to_connect(fd)?;
+    let source = SocketAddr::new(source.ip(), 0);
+    rustix::net::bind(fd, &source).map_err(failed("bind", source))
+}
+
 /// Has bind(2) leave the choice of a port to connect(2), which knows to whom it need not be free.
 /// IPv6 sockets have the same option (`ipv6_setsockopt` hands it on).
-pub(super) fn leave_port_to_connect(fd: impl AsFd) -> Result<(), CallError> {
+fn leave_port_to_connect(fd: impl AsFd) -> Result<(), CallError> {
     let (name, option) = ("IP_BIND_ADDRESS_NO_PORT", libc::IP_BIND_ADDRESS_NO_PORT);
     set(fd, name, libc::SOL_IP, option, 1)
 }
@@ -64,6 +78,49 @@ pub(super) fn leave_port_to_connect(fd: impl AsFd) -> Result<(), CallError> {
 pub(super) fn set_mark(fd: impl AsFd, mark: u32) -> Result<(), CallError> {
     let mark = mark.cast_signed();
     set(fd, "SO_MARK", libc::SOL_SOCKET, libc::SO_MARK, mark)
+}
+
+/// Has each datagram come with the address that it was sent to.
+pub(super) fn tell_original_destination(
+    fd: impl AsFd,
+    address: SocketAddr,
+) -> Result<(), CallError> {
+    let (name, level, option) = match address.ip() {
+        IpAddr::V4(_) => ("IP_RECVORIGDSTADDR", libc::SOL_IP, libc::IP_RECVORIGDSTADDR),
+        IpAddr::V6(_) => (
+            "IPV6_RECVORIGDSTADDR",
+            libc::SOL_IPV6,
+            libc::IPV6_RECVORIGDSTADDR,
+        ),
+    };
+    set(fd, name, level, option, 1)
+}
+
+/// Has a socket receive nothing: its filter drops whatever comes
+/// (Documentation/networking/filter.rst).
+#[allow(unsafe_code)]
+pub(super) fn drop_what_comes(fd: impl AsFd) -> Result<(), CallError> {
+    // BPF_RET | BPF_K of 0: none of the packet's bytes pass (linux/filter.h).
+    let mut drop_all = libc::sock_filter {
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut drop_all,
+    };
+    let (fd, name) = (fd.as_fd().as_raw_fd(), libc::SO_ATTACH_FILTER);
+    let length = size_of_val(&program) as libc::socklen_t;
+    let value = ptr::from_ref(&program).cast();
+    // SAFETY: `value` points to a program of `length` bytes, which points to its one instruction;
+    // the kernel copies both before this returns.
+    let result = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, value, length) };
+    if result < 0 {
+        return Err(CallError::last("setsockopt", "SO_ATTACH_FILTER"));
+    }
+    Ok(())
 }
 
 #[allow(unsafe_code)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, SocketFlags, SocketType, sockopt};
 
-use super::option::{Keepalive, failed, family, leave_port_to_connect, set_mark, set_transparent};
+use super::option::{Keepalive, bind_to_client, failed, family, set_mark, set_transparent};
 use crate::error::CallError;
 
 /// Neither blocks nor is it a child's.
@@ -80,25 +80,12 @@ pub fn connect(to: SocketAddr, call: &Call) -> Result<TcpStream, CallError> {
     set_nodelay(&fd)?;
     call.keepalive.set(&fd)?;
     if let Some(source) = call.source {
-        bind_to(&fd, source)?;
+        bind_to_client(&fd, source)?;
     }
     match rustix::net::connect(&fd, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(fd)),
         Err(errno) => Err(failed("connect", to)(errno)),
     }
-}
-
-/// Binds to a client's address. Its port is free unless another connection of the same client has
-/// it: one that is not forgotten yet, or one to another address.
-fn bind_to(fd: &OwnedFd, source: SocketAddr) -> Result<(), CallError> {
-    set_transparent(fd, source)?;
-    match rustix::net::bind(fd, &source) {
-        Err(Errno::ADDRINUSE) => {}
-        done => return done.map_err(failed("bind", source)),
-    }
-    leave_port_to_connect(fd)?;
-    let source = SocketAddr::new(source.ip(), 0);
-    rustix::net::bind(fd, &source).map_err(failed("bind", source))
 }
 
 /// Sends as much as there is room for.
