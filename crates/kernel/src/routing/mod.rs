@@ -40,6 +40,11 @@ pub trait Routing {
 }
 
 /// `PRIORITY: from all fwmark MARK/MASK lookup TABLE`.
+///
+/// With the sysctl `net.ipv4.conf.*.src_valid_mark` the kernel looks for a packet's source by its
+/// mark, too, when the packet comes in (`__fib_validate_source` in net/ipv4/fib_frontend.c). If the
+/// table says that every address is this host's, such a packet is dropped as one with a false
+/// source: so the two do not go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyRule {
     /// Of the packets.
