@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use fairlead_core::address::Protocol;
 use fairlead_core::api::ObjectName;
-use fairlead_kernel::error::CallError;
 use fairlead_kernel::netns::Netns;
 
 use crate::LabError;
