@@ -7,6 +7,7 @@ use fairlead_core::route::Pool;
 
 use crate::handle::{ListenerAddress, Source};
 use crate::places::Places;
+use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::upstreams::Serving;
 use crate::workers::Workers;
@@ -17,6 +18,7 @@ pub(crate) struct Common {
     settings: RwLock<Arc<Settings>>,
     pub(crate) workers: Workers,
     pub(crate) places: Arc<Places>,
+    pub(crate) ports: Arc<Ports>,
 }
 
 impl Common {
@@ -24,6 +26,7 @@ impl Common {
         Common {
             workers,
             places: Arc::new(Places::new(settings.max_connections)),
+            ports: Arc::new(Ports::new()),
             settings: RwLock::new(Arc::new(settings)),
         }
     }
@@ -60,6 +63,14 @@ pub(crate) struct Way {
     pub(crate) serving: Arc<Serving>,
     pub(crate) pool: Pool,
     pub(crate) source: Source,
+}
+
+impl Way {
+    /// Whether it leads to the same as another one.
+    pub(crate) fn leads_as(&self, other: &Way) -> bool {
+        Arc::ptr_eq(&self.serving, &other.serving)
+            && (self.pool, self.source) == (other.pool, other.source)
+    }
 }
 
 impl Entrance {

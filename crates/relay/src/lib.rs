@@ -15,6 +15,7 @@ mod entrance;
 pub mod fake;
 pub mod handle;
 mod places;
+mod ports;
 mod relay;
 mod rules;
 pub mod settings;

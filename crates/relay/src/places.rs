@@ -14,7 +14,7 @@ use crate::counts::Refused;
 use crate::upstreams::Serving;
 
 /// How many connections a service may have for each place that is free.
-const SHARE: usize = 4;
+pub(crate) const SHARE: usize = 4;
 
 /// Descriptors that are left for everything else: listeners, pipes, files, netlink.
 const RESERVE: usize = 512;

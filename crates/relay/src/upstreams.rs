@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::handle::{Source, Upstream};
 #[derive(Debug)]
 pub(crate) struct Serving {
     choice: Mutex<Choice>,
+    changes: AtomicUsize,
     pub(crate) counters: Counters,
 }
 
@@ -50,6 +52,7 @@ impl Serving {
                 here: Arc::default(),
                 dice: Dice::new(),
             }),
+            changes: AtomicUsize::new(0),
             counters: Counters::default(),
         };
         serving.set(upstream);
@@ -65,6 +68,17 @@ impl Serving {
         let balancer = &mut choice.balancer;
         balancer.update(cluster, local, upstream.scheduler, affinity);
         choice.here = Arc::clone(&upstream.here);
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    /// How often it was set: who has seen this number has seen all changes.
+    pub(crate) fn changes(&self) -> usize {
+        self.changes.load(Relaxed)
+    }
+
+    /// Whether an endpoint is in a pool.
+    pub(crate) fn has(&self, pool: Pool, target: Target) -> bool {
+        self.choice().balancer.has(pool, target)
     }
 
     /// An endpoint for a client's connection, another one than those that were tried if there is
@@ -89,6 +103,17 @@ impl Serving {
     pub(crate) fn connected(&self, target: Target, client: IpAddr) {
         let now = Instant::now();
         self.choice().balancer.connected(target, client, now);
+    }
+
+    /// A session with an endpoint is open, of which nobody can know whether it is heard.
+    pub(crate) fn opened(&self, target: Target, client: IpAddr) {
+        let now = Instant::now();
+        self.choice().balancer.opened(target, client, now);
+    }
+
+    /// An endpoint is there after all.
+    pub(crate) fn answered(&self, target: Target) {
+        self.choice().balancer.answered(target);
     }
 
     /// An endpoint did not answer.

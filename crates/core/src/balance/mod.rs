@@ -136,6 +136,12 @@ impl Balancer {
         self.endpoints.ended(target);
     }
 
+    /// Whether an endpoint is in a pool.
+    pub fn has(&self, pool: Pool, target: Target) -> bool {
+        let index = self.endpoints.find(target);
+        index.is_some_and(|index| self.ring(pool).has(index))
+    }
+
     /// What is known of each endpoint, sorted.
     pub fn conditions(&self) -> impl Iterator<Item = Condition> {
         self.endpoints.conditions()

@@ -1,0 +1,228 @@
+//! Clients, endpoints and listeners that go.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead_core::address::Family;
+use fairlead_relay::counts::Refused;
+use fairlead_relay::handle::{Op, Relay};
+use fairlead_relay::settings::Settings;
+
+use crate::world::{
+    Client, Endpoint, World, address, at, client, endpoint, eventually, listener, name, upstream,
+    world,
+};
+
+crate::tests![
+    a_client_that_is_idle_is_forgotten,
+    traffic_in_either_direction_keeps_a_session,
+    clients_of_an_endpoint_that_leaves_go_to_another,
+    clients_of_an_endpoint_that_refuses_go_to_another,
+    an_endpoint_that_refuses_is_left_out_and_tried_again,
+    a_service_whose_only_endpoint_is_away_is_back_when_it_is,
+    without_endpoints_clients_are_refused,
+    a_listener_that_is_closed_forgets_its_clients_and_frees_its_port,
+    a_listener_can_lead_to_another_upstream,
+];
+
+fn idle_after(milliseconds: u64) -> Settings {
+    Settings {
+        udp_idle: Duration::from_millis(milliseconds),
+        ..Settings::default()
+    }
+}
+
+fn a_client_that_is_idle_is_forgotten() {
+    world(idle_after(300), |world| {
+        let endpoints = [1, 2].map(endpoint);
+        let to = world.serve(0, &endpoints);
+        let client = client("192.0.2.1:5000");
+        let first = client.whom(to);
+        let begin = Instant::now();
+        eventually("it is forgotten", || world.sessions(0) == 0);
+        assert!(begin.elapsed() > Duration::from_millis(250));
+        assert_ne!(client.whom(to), first, "it is the other's turn");
+    });
+}
+
+fn traffic_in_either_direction_keeps_a_session() {
+    world(idle_after(400), |world| {
+        let endpoints = [1, 2].map(endpoint);
+        let to = world.serve(0, &endpoints);
+        // An endpoint that is in the test's own hands, and no more than listened to.
+        let silent = client("127.0.1.9:5353");
+        let mut other = upstream([]);
+        other.cluster = [crate::world::target(at("127.0.1.9:5353"))].into();
+        let to_silent = world.serve_as(1, other);
+        let (speaks, listens) = (client("192.0.2.1:0"), client("192.0.2.2:0"));
+        listens.send(b"subscribe", to_silent);
+        let (_, session) = silent.0.recv_from(&mut [0; 9]).unwrap();
+        let first = speaks.whom(to);
+        for _ in 0..8 {
+            thread::sleep(Duration::from_millis(150));
+            assert_eq!(speaks.whom(to), first);
+            silent.send(b"9 192.0.2.2:1 news", session);
+            assert_eq!(listens.hear().unwrap().bytes, b"news");
+        }
+        assert_eq!([world.sessions(0), world.sessions(1)], [1, 1]);
+    });
+}
+
+/// Clients enough that each of the endpoints has some, and whom each has.
+fn clients(to: SocketAddr, count: usize) -> Vec<(Client, u8)> {
+    let all = (0..count).map(|_| client("192.0.2.1:0"));
+    all.map(|client| {
+        let name = client.whom(to);
+        (client, name)
+    })
+    .collect()
+}
+
+fn clients_of_an_endpoint_that_leaves_go_to_another() {
+    world(Settings::default(), |world| {
+        let endpoints = [1, 2, 3].map(endpoint);
+        let to = world.serve(0, &endpoints);
+        let clients = clients(to, 9);
+        // It is still there and would answer.
+        world.apply(&[Op::SetUpstream(
+            name(Family::V4, 0),
+            upstream(&endpoints[..2]),
+        )]);
+        for (client, before) in &clients {
+            let now = client.whom(to);
+            match before {
+                3 => assert!(now < 3),
+                before => assert_eq!(now, *before, "others stay"),
+            }
+        }
+        assert_eq!(world.sessions(0), 9);
+        assert_eq!(world.counts(0).sums.dial_failures, 0);
+    });
+}
+
+/// Ends one of three endpoints, and says who is left.
+fn lose_one(mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    endpoints.pop();
+    endpoints
+}
+
+fn clients_of_an_endpoint_that_refuses_go_to_another() {
+    world(Settings::default(), |world| {
+        let endpoints: Vec<_> = [1, 2, 3].map(endpoint).into();
+        let mut upstream = upstream(&endpoints);
+        upstream.affinity_seconds = Some(60);
+        let to = world.serve_as(0, upstream);
+        let clients: Vec<_> = (1..=9)
+            .map(|last| client(&format!("192.0.2.{last}:0")))
+            .map(|client| (client.whom(to), client))
+            .collect();
+        let _left = lose_one(endpoints);
+        for (before, client) in &clients {
+            if *before == 3 {
+                // This one is lost, and the refusal tells why.
+                client.send(b"who?", to);
+            }
+        }
+        eventually("it is refused", || world.counts(0).sums.dial_failures == 3);
+        for (before, client) in &clients {
+            let now = client.whom(to);
+            assert!(if *before == 3 {
+                now < 3
+            } else {
+                now == *before
+            });
+        }
+        assert_eq!(world.sessions(0), 9);
+        assert_eq!(world.counts(0).now.set_aside, 1);
+    });
+}
+
+fn an_endpoint_that_refuses_is_left_out_and_tried_again() {
+    world(Settings::default(), |world| {
+        let endpoints: Vec<_> = [1, 2, 3].map(endpoint).into();
+        let to = world.serve(0, &endpoints);
+        let left = lose_one(endpoints);
+        // Each of these is somebody new. One of the first three meets the one that is away.
+        for _ in 0..3 {
+            client("192.0.2.1:0").send(b"who?", to);
+        }
+        eventually("it is refused", || world.counts(0).now.set_aside == 1);
+        for _ in 0..10 {
+            assert!(client("192.0.2.1:0").whom(to) < 3);
+        }
+        let _all = (left, endpoint(3));
+        eventually("it is tried again", || {
+            thread::sleep(Duration::from_millis(50));
+            client("192.0.2.1:0").whom(to) == 3
+        });
+        eventually("it is not set aside any more", || {
+            world.counts(0).now.set_aside == 0
+        });
+    });
+}
+
+fn a_service_whose_only_endpoint_is_away_is_back_when_it_is() {
+    world(Settings::default(), |world| {
+        let only = endpoint(1);
+        let to = world.serve(0, [&only]);
+        let client = client("192.0.2.1:0");
+        assert_eq!(client.whom(to), 1);
+        drop(only);
+        for _ in 0..5 {
+            client.send(b"who?", to);
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(world.counts(0).sums.dial_failures >= 4);
+        let _only = endpoint(1);
+        assert_eq!(client.whom(to), 1);
+    });
+}
+
+fn without_endpoints_clients_are_refused() {
+    world(Settings::default(), |world| {
+        let to = world.serve(0, []);
+        client("192.0.2.1:0").send(b"who?", to);
+        let refused = |world: &World| world.counts(0).sums.refused[Refused::NoEndpoint.rank()];
+        eventually("it is refused", || refused(world) == 1);
+        assert_eq!(world.sessions(0), 0);
+        let endpoint = endpoint(1);
+        world.serve(0, [&endpoint]);
+        assert_eq!(client("192.0.2.1:0").whom(to), 1);
+    });
+}
+
+fn a_listener_that_is_closed_forgets_its_clients_and_frees_its_port() {
+    world(Settings::default(), |world| {
+        let endpoint = endpoint(1);
+        for round in 1..=20 {
+            let to = world.serve(0, [&endpoint]);
+            clients(to, 3);
+            assert_eq!(world.counts(0).sums.sessions, 3 * round);
+            world.apply(&[Op::Close(address(Family::V4, 0))]);
+        }
+        eventually("clients are forgotten", || world.sessions(0) == 0);
+        world.apply(&[Op::RemoveUpstream(name(Family::V4, 0))]);
+        let taken = std::net::UdpSocket::bind(address(Family::V4, 0).socket()).unwrap();
+        world.apply(&[Op::SetUpstream(name(Family::V4, 0), upstream([&endpoint]))]);
+        let listen = Op::Listen(address(Family::V4, 0), listener(Family::V4, 0));
+        let refusals = world.relay.apply(std::slice::from_ref(&listen));
+        let errno = refusals.first().map(|refusal| refusal.errno);
+        assert_eq!(errno, Some(libc::EADDRINUSE));
+        drop(taken);
+        world.apply(&[listen]);
+    });
+}
+
+fn a_listener_can_lead_to_another_upstream() {
+    world(Settings::default(), |world| {
+        let endpoints = [1, 2].map(endpoint);
+        let to = world.serve(0, [&endpoints[0]]);
+        world.serve(1, [&endpoints[1]]);
+        let client = client("192.0.2.1:0");
+        assert_eq!(client.whom(to), 1);
+        world.apply(&[Op::Listen(address(Family::V4, 0), listener(Family::V4, 1))]);
+        assert_eq!(client.whom(to), 2);
+        assert_eq!([world.sessions(0), world.sessions(1)], [0, 1]);
+    });
+}
