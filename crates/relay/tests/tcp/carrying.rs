@@ -1,0 +1,352 @@
+//! What comes in goes out, and ends as it ended.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead_core::address::Family;
+use fairlead_relay::handle::{Op, Relay};
+use fairlead_relay::settings::Settings;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use socket2::SockRef;
+
+use crate::world::{
+    LONG, address, assert_reset, connect, echo, eventually, held, host, listener, name, noise,
+    reset, run, settings, upstream, world,
+};
+
+crate::tests![
+    a_byte_is_carried_at_once,
+    much_is_carried_both_ways_at_once,
+    ipv6_is_carried,
+    what_a_client_has_said_is_answered,
+    what_an_endpoint_has_said_is_answered,
+    a_reset_is_told_to_the_other_side,
+    a_reset_is_told_while_nobody_reads,
+    a_reset_is_told_after_a_half_close,
+    who_reads_slowly_slows_the_sender,
+    many_slow_readers_get_everything,
+    a_client_that_vanishes_is_noticed,
+    any_chunks_come_out_as_they_went_in,
+];
+
+fn a_byte_is_carried_at_once() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &[echo(host(1, 80))]);
+        let mut client = connect(to);
+        for byte in 0..=255 {
+            let begin = Instant::now();
+            client.write_all(&[byte]).unwrap();
+            let mut answer = [0];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, [byte]);
+            assert!(begin.elapsed() < Duration::from_secs(1));
+        }
+        drop(client);
+        eventually("it is over", || world.now(11000).connections == 0);
+        let sums = world.sums(11000);
+        assert_eq!(sums.connections, 1);
+        assert_eq!((sums.bytes_from_clients, sums.bytes_to_clients), (256, 256));
+    });
+}
+
+fn much_is_carried_both_ways_at_once() {
+    const LENGTH: usize = 32 << 20;
+    world(settings(), |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let client = connect(world.serve(11000, &[endpoint]));
+        let endpoint = connections.recv_timeout(LONG).unwrap();
+        let (up, down) = (noise(LENGTH, 1), noise(LENGTH, 2));
+        thread::scope(|scope| {
+            for (stream, said) in [(&client, &up), (&endpoint, &down)] {
+                scope.spawn(move || {
+                    (&*stream).write_all(said).unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                });
+            }
+            for (stream, expected) in [(&endpoint, &up), (&client, &down)] {
+                scope.spawn(move || assert!(read_all(stream) == **expected));
+            }
+        });
+        eventually("it is over", || world.now(11000).connections == 0);
+        assert_eq!(world.sums(11000).bytes_from_clients, LENGTH as u64);
+    });
+}
+
+fn read_all(mut stream: &TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    all
+}
+
+fn ipv6_is_carried() {
+    world(settings(), |world| {
+        let endpoint = echo("[::1]:80".parse().unwrap());
+        let (mut name, mut address) = (name(11000), address(11000));
+        (name.family, address.family) = (Family::V6, Family::V6);
+        let mut listener = listener(11000);
+        listener.upstream = name.clone();
+        let refusals = world.relay.apply(&[
+            Op::SetUpstream(name, upstream(&[endpoint])),
+            Op::Listen(address, listener),
+        ]);
+        assert_eq!(refusals, []);
+        let mut client = connect(address.socket());
+        client.write_all(b"hello").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&client), b"hello");
+        // The port of the other family is somebody else's.
+        let other: SocketAddr = ([127, 0, 0, 1], 11000).into();
+        assert!(TcpStream::connect(other).is_err());
+    });
+}
+
+fn what_a_client_has_said_is_answered() {
+    world(settings(), |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let mut client = connect(world.serve(11000, &[endpoint]));
+        client.write_all(b"question").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut endpoint = connections.recv_timeout(LONG).unwrap();
+        assert_eq!(read_all(&endpoint), b"question");
+        endpoint.write_all(b"answer").unwrap();
+        drop(endpoint);
+        assert_eq!(read_all(&client), b"answer");
+    });
+}
+
+fn what_an_endpoint_has_said_is_answered() {
+    world(settings(), |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let mut client = connect(world.serve(11000, &[endpoint]));
+        let mut endpoint = connections.recv_timeout(LONG).unwrap();
+        endpoint.write_all(b"greeting").unwrap();
+        endpoint.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&client), b"greeting");
+        client.write_all(b"thanks").unwrap();
+        drop(client);
+        assert_eq!(read_all(&endpoint), b"thanks");
+        eventually("it is over", || world.now(11000).connections == 0);
+    });
+}
+
+fn a_reset_is_told_to_the_other_side() {
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[address]);
+        let pair = || {
+            let before = world.sums(11000).connections;
+            let pair = (connect(to), connections.recv_timeout(LONG).unwrap());
+            // An endpoint that resets a connection as it comes is dialled again.
+            eventually("it is dialled", || world.sums(11000).connections > before);
+            pair
+        };
+
+        // Nobody has said anything.
+        let (client, mut endpoint) = pair();
+        reset(client);
+        assert_reset(&mut endpoint);
+        let (mut client, endpoint) = pair();
+        reset(endpoint);
+        assert_reset(&mut client);
+
+        // The other side has only been written to.
+        let (mut client, mut endpoint) = pair();
+        client.write_all(b"more").unwrap();
+        endpoint.read_exact(&mut [0; 4]).unwrap();
+        reset(endpoint);
+        assert_reset(&mut client);
+        let (mut client, mut endpoint) = pair();
+        endpoint.write_all(b"more").unwrap();
+        client.read_exact(&mut [0; 4]).unwrap();
+        reset(client);
+        assert_reset(&mut endpoint);
+        eventually("all are over", || world.now(11000).connections == 0);
+    });
+}
+
+fn a_reset_is_told_while_nobody_reads() {
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[address]);
+        for _ in 0..4 {
+            let client = connect(to);
+            let endpoint = connections.recv_timeout(LONG).unwrap();
+            fill(&client);
+            reset(client);
+            eventually("it is over", || world.now(11000).connections == 0);
+            drop(endpoint);
+        }
+    });
+}
+
+/// Writes until nobody takes any more, and says how much it was.
+fn fill(mut stream: &TcpStream) -> usize {
+    stream
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let (chunk, mut written) = (vec![7; 64 << 10], 0);
+    loop {
+        match stream.write(&chunk) {
+            Ok(count) => written += count,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                return written;
+            }
+        }
+    }
+}
+
+fn a_reset_is_told_after_a_half_close() {
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[address]);
+        let client = connect(to);
+        let mut endpoint = connections.recv_timeout(LONG).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(endpoint.read(&mut [0]).unwrap(), 0);
+        reset(client);
+        // It has read all that there is, and is reset all the same.
+        eventually("it is over", || world.now(11000).connections == 0);
+        assert!(endpoint.take_error().unwrap().is_some());
+    });
+}
+
+fn who_reads_slowly_slows_the_sender() {
+    // What the four sockets hold at most by themselves (net.ipv4.tcp_rmem, tcp_wmem).
+    const BUFFERS: usize = 96 << 20;
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let client = connect(world.serve(11000, &[address]));
+        let mut endpoint = connections.recv_timeout(LONG).unwrap();
+        let written = fill(&client);
+        assert!(written < BUFFERS, "{written}");
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut read = Vec::new();
+        endpoint.read_to_end(&mut read).unwrap();
+        assert_eq!(read.len(), written);
+        assert!(read.iter().all(|byte| *byte == 7));
+    });
+}
+
+/// More of them than there are pipes.
+fn many_slow_readers_get_everything() {
+    const CLIENTS: usize = 400;
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[address]);
+        let length = 3 << 20;
+        let said = noise(length, 3);
+        let pairs: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let client = connect(to);
+                SockRef::from(&client)
+                    .set_send_buffer_size(1 << 20)
+                    .unwrap();
+                (client, connections.recv_timeout(LONG).unwrap())
+            })
+            .collect();
+        thread::scope(|scope| {
+            for (client, endpoint) in &pairs {
+                let said = &said;
+                scope.spawn(move || {
+                    (&*client).write_all(said).unwrap();
+                    client.shutdown(Shutdown::Write).unwrap();
+                });
+                scope.spawn(move || {
+                    thread::sleep(Duration::from_millis(500));
+                    assert!(read_all(endpoint) == *said);
+                });
+            }
+        });
+    });
+}
+
+fn a_client_that_vanishes_is_noticed() {
+    let mut settings = settings();
+    settings.keepalive.idle = Duration::from_secs(1);
+    settings.keepalive.interval = Duration::from_secs(1);
+    settings.keepalive.probes = 2;
+    world(Settings { ..settings }, |world| {
+        let (address, connections) = held(host(1, 80));
+        let client = connect(world.serve(11000, &[address]));
+        let mut endpoint = connections.recv_timeout(LONG).unwrap();
+        let port = client.local_addr().unwrap().port();
+        run(&format!(
+            "nft 'add table t; add chain t in {{ type filter hook input priority 0; }}; \
+             add rule t in tcp sport {port} drop; add rule t in tcp dport {port} drop'"
+        ));
+        assert_reset(&mut endpoint);
+        eventually("it is over", || world.now(11000).connections == 0);
+    });
+}
+
+fn any_chunks_come_out_as_they_went_in() {
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[address]);
+        let chunks = || prop::collection::vec(1..200_000_usize, 0..24);
+        let cases = (chunks(), chunks(), any::<bool>(), any::<u64>());
+        let config = Config {
+            cases: 60,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let carried = TestRunner::new(config).run(&cases, |(writes, reads, small, seed)| {
+            let client = connect(to);
+            let endpoint = connections.recv_timeout(LONG).unwrap();
+            if small {
+                SockRef::from(&client)
+                    .set_send_buffer_size(4 << 10)
+                    .unwrap();
+                SockRef::from(&endpoint)
+                    .set_recv_buffer_size(64 << 10)
+                    .unwrap();
+            }
+            let said = noise(writes.iter().sum(), seed);
+            let (there, back) = exchange(&client, &endpoint, &said, &writes, &reads);
+            prop_assert!(there == said);
+            prop_assert!(back == said);
+            Ok(())
+        });
+        carried.unwrap();
+    });
+}
+
+/// The client says something in chunks, the endpoint reads it in chunks and says it back.
+fn exchange(
+    client: &TcpStream,
+    endpoint: &TcpStream,
+    said: &[u8],
+    writes: &[usize],
+    reads: &[usize],
+) -> (Vec<u8>, Vec<u8>) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rest = said;
+            for length in writes {
+                let (chunk, later) = rest.split_at(*length);
+                (&*client).write_all(chunk).unwrap();
+                rest = later;
+            }
+            client.shutdown(Shutdown::Write).unwrap();
+        });
+        let there = scope.spawn(|| {
+            let (mut all, mut sizes) = (Vec::new(), reads.iter().cycle());
+            loop {
+                let mut chunk = vec![0; sizes.next().copied().unwrap_or(1 << 16)];
+                let length = (&*endpoint).read(&mut chunk).unwrap();
+                if length == 0 {
+                    endpoint.shutdown(Shutdown::Write).unwrap();
+                    return all;
+                }
+                (&*endpoint).write_all(&chunk[..length]).unwrap();
+                all.extend_from_slice(&chunk[..length]);
+            }
+        });
+        let back = read_all(client);
+        (there.join().unwrap(), back)
+    })
+}

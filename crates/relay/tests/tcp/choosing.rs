@@ -1,0 +1,138 @@
+//! Which endpoint a connection gets, and what happens when it does not answer.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead_relay::counts::Refused;
+use fairlead_relay::handle::{Op, Relay};
+
+use crate::world::{World, ask, eventually, host, name, named, run, settings, upstream, world};
+
+crate::tests![
+    endpoints_take_turns,
+    an_endpoint_that_refuses_is_passed_over,
+    a_black_hole_costs_the_first_step_alone,
+    an_endpoint_that_dies_disturbs_its_own_connections_alone,
+    without_an_answer_the_client_is_reset,
+    without_endpoints_the_client_is_reset,
+];
+
+/// Endpoints 1, 2 and so on, each with its number for a name.
+fn three() -> Vec<SocketAddr> {
+    (1..=3).map(|n| named(host(n, 80), n)).collect()
+}
+
+/// Who answers one client after another.
+fn answers(to: SocketAddr, clients: usize) -> Vec<u8> {
+    (0..clients).map(|_| ask(to).unwrap()).collect()
+}
+
+fn endpoints_take_turns() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &three());
+        let answers = answers(to, 9);
+        for turn in answers.windows(4) {
+            assert_eq!(turn[0], turn[3], "{answers:?}");
+            assert_ne!(turn[0], turn[1], "{answers:?}");
+        }
+    });
+}
+
+fn an_endpoint_that_refuses_is_passed_over() {
+    world(settings(), |world| {
+        let mut endpoints = three();
+        endpoints.push(host(4, 80));
+        let to = world.serve(11000, &endpoints);
+        let begin = Instant::now();
+        let answers = answers(to, 12);
+        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert!(
+            answers.iter().all(|who| (1..=3).contains(who)),
+            "{answers:?}"
+        );
+        // It is set aside when it has refused for the first time.
+        let counts = world.counts(11000);
+        assert_eq!(counts.sums.connections, 12);
+        assert!((1..=2).contains(&counts.sums.dial_failures), "{counts:?}");
+        assert_eq!(counts.sums.dial_failures, counts.sums.dial_retries);
+        assert_eq!(counts.now.set_aside, 1);
+    });
+}
+
+fn black_hole(endpoint: SocketAddr) {
+    run(&format!(
+        "nft 'add table t; add chain t in {{ type filter hook input priority 0; }}; \
+         add rule t in ip daddr {} drop'",
+        endpoint.ip()
+    ));
+}
+
+fn a_black_hole_costs_the_first_step_alone() {
+    world(settings(), |world| {
+        let mut endpoints = three();
+        black_hole(host(4, 80));
+        endpoints.push(host(4, 80));
+        let to = world.serve(11000, &endpoints);
+        let waits: Vec<Duration> = (0..30)
+            .map(|_| {
+                let begin = Instant::now();
+                ask(to).unwrap();
+                begin.elapsed()
+            })
+            .collect();
+        let slow: Vec<&Duration> = waits.iter().filter(|wait| wait.as_millis() > 200).collect();
+        assert_eq!(slow.len(), 1, "{waits:?}");
+        assert!(slow[0].as_millis() < 450, "{waits:?}");
+    });
+}
+
+fn an_endpoint_that_dies_disturbs_its_own_connections_alone() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &three());
+        let asking = thread::spawn(move || (0..600).filter(|_| ask(to).is_err()).count());
+        thread::sleep(Duration::from_millis(10));
+        black_hole(host(2, 80));
+        // Its SYN was answered, its name was never heard.
+        let failed = asking.join().unwrap();
+        assert!(failed <= 1, "{failed}");
+    });
+}
+
+fn without_an_answer_the_client_is_reset() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &[host(1, 80), host(2, 80)]);
+        assert_is_reset(to);
+        let refused = || world.sums(11000).refused[Refused::NoAnswer.rank()];
+        eventually("it is counted", || refused() == 1);
+        assert_eq!(world.sums(11000).dial_failures, 4);
+        assert_eq!(world.sums(11000).dial_retries, 3);
+        // It is tried again although both are set aside.
+        named(host(1, 80), 1);
+        assert_eq!(ask(to).unwrap(), 1);
+    });
+}
+
+fn without_endpoints_the_client_is_reset() {
+    world(settings(), |world: &mut World| {
+        let to = world.serve(11000, &[]);
+        assert_is_reset(to);
+        let refused = || world.sums(11000).refused[Refused::NoEndpoint.rank()];
+        eventually("it is counted", || refused() == 1);
+        let endpoints = upstream(&[named(host(1, 80), 1)]);
+        let refusals = world
+            .relay
+            .apply(&[Op::SetUpstream(name(11000), endpoints)]);
+        assert_eq!(refusals, []);
+        assert_eq!(ask(to).unwrap(), 1);
+    });
+}
+
+/// A client is reset, and not merely closed, which it would take for an empty answer.
+fn assert_is_reset(to: SocketAddr) {
+    // It may hear of it before it has been told that it is connected.
+    let heard = TcpStream::connect(to).and_then(|mut client| client.read(&mut [0]));
+    let error = heard.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+}

@@ -1,0 +1,66 @@
+//! How many connections there may be, and who gets them.
+
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use fairlead_relay::counts::Refused;
+use fairlead_relay::settings::Settings;
+
+use crate::world::{ask, connect, eventually, held, host, named, settings, world};
+
+crate::tests![
+    a_service_that_floods_leaves_room_for_others,
+    there_are_no_more_connections_than_there_may_be,
+];
+
+fn a_service_that_floods_leaves_room_for_others() {
+    let settings = Settings {
+        max_connections: 100,
+        ..settings()
+    };
+    world(settings, |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let flooded = world.serve(11000, &[endpoint]);
+        let quiet = world.serve(11001, &[named(host(2, 80), 2)]);
+        let clients: Vec<TcpStream> = (0..200)
+            .filter_map(|_| TcpStream::connect(flooded).ok())
+            .collect();
+        let refused = || world.sums(11000).refused[Refused::Share.rank()];
+        eventually("all are told", || {
+            world.sums(11000).connections + refused() == 200
+        });
+        assert_eq!(world.now(11000).connections, 80);
+        for _ in 0..100 {
+            assert_eq!(ask(quiet).unwrap(), 2);
+        }
+        drop((clients, connections));
+        eventually("all are over", || world.now(11000).connections == 0);
+        connect(flooded);
+    });
+}
+
+fn there_are_no_more_connections_than_there_may_be() {
+    let settings = Settings {
+        max_connections: 10,
+        ..settings()
+    };
+    world(settings, |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let ports = 11000..11008;
+        let clients: Vec<TcpStream> = ports
+            .clone()
+            .flat_map(|port| {
+                let to = world.serve(port, &[endpoint]);
+                // One that is reset may hear of it before it has been told that it is connected.
+                (0..3).filter_map(move |_| TcpStream::connect(to).ok())
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let open: usize = ports.map(|port| world.now(port).connections).sum();
+        assert!((8..=10).contains(&open), "{open}");
+        assert_eq!(connections.iter().take(open).count(), open);
+        assert!(connections.try_recv().is_err());
+        drop(clients);
+    });
+}

@@ -1,0 +1,178 @@
+//! Listeners that come, go, change and cannot be.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead_relay::Drained;
+use fairlead_relay::fake::FakeRelay;
+use fairlead_relay::handle::{Op, Refusal, Relay};
+
+use crate::world::{
+    LONG, address, ask, assert_reset, connect, echo, eventually, held, host, listener, name, named,
+    settings, upstream, world,
+};
+
+crate::tests![
+    a_port_in_use_is_refused_and_the_rest_works,
+    a_port_is_free_as_soon_as_it_is_closed,
+    connections_outlive_their_listener_and_endpoint,
+    a_listener_may_lead_elsewhere,
+    what_cannot_be_is_refused_as_by_the_fake,
+    draining_waits_for_what_ends_and_resets_the_rest,
+    a_relay_that_goes_resets_its_connections,
+];
+
+fn a_port_in_use_is_refused_and_the_rest_works() {
+    world(settings(), |world| {
+        let taken = TcpListener::bind(address(11000).socket()).unwrap();
+        let endpoint = named(host(1, 80), 1);
+        let listen = |port| Op::Listen(address(port), listener(11001));
+        let refusals = world.relay.apply(&[
+            Op::SetUpstream(name(11001), upstream(&[endpoint])),
+            listen(11000),
+            listen(11001),
+        ]);
+        let errno = libc::EADDRINUSE;
+        assert_eq!(refusals, [Refusal { op: 1, errno }]);
+        assert_eq!(ask(address(11001).socket()).unwrap(), 1);
+        assert_eq!(world.relay.observe().listeners.len(), 1);
+        drop(taken);
+        assert_eq!(world.relay.apply(&[listen(11000)]), []);
+        assert_eq!(ask(address(11000).socket()).unwrap(), 1);
+    });
+}
+
+fn a_port_is_free_as_soon_as_it_is_closed() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &[named(host(1, 80), 1)]);
+        for _ in 0..50 {
+            assert_eq!(ask(to).unwrap(), 1);
+            let refusals = world.relay.apply(&[
+                Op::Close(address(11000)),
+                Op::Listen(address(11000), listener(11000)),
+            ]);
+            assert_eq!(refusals, []);
+        }
+        assert_eq!(world.relay.apply(&[Op::Close(address(11000))]), []);
+        assert!(TcpStream::connect(to).is_err());
+        // Nobody else is kept from it, either.
+        TcpListener::bind(to).unwrap();
+    });
+}
+
+fn connections_outlive_their_listener_and_endpoint() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &[echo(host(1, 80))]);
+        let mut client = connect(to);
+        let mut say = |word: &[u8]| {
+            let mut answer = vec![0; word.len()];
+            client.write_all(word).unwrap();
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, word);
+        };
+        say(b"before");
+        let others = upstream(&[named(host(2, 80), 2)]);
+        let set = [Op::SetUpstream(name(11000), others)];
+        assert_eq!(world.relay.apply(&set), []);
+        assert_eq!(ask(to).unwrap(), 2);
+        say(b"without its endpoint");
+        let gone = [Op::Close(address(11000)), Op::RemoveUpstream(name(11000))];
+        assert_eq!(world.relay.apply(&gone), []);
+        assert!(TcpStream::connect(to).is_err());
+        say(b"without its listener");
+    });
+}
+
+fn a_listener_may_lead_elsewhere() {
+    world(settings(), |world| {
+        let to = world.serve(11000, &[named(host(1, 80), 1)]);
+        world.serve(11001, &[named(host(2, 80), 2)]);
+        assert_eq!(ask(to).unwrap(), 1);
+        let lead = [Op::Listen(address(11000), listener(11001))];
+        assert_eq!(world.relay.apply(&lead), []);
+        assert_eq!(ask(to).unwrap(), 2);
+        let gone = [Op::RemoveUpstream(name(11000))];
+        assert_eq!(world.relay.apply(&gone), []);
+    });
+}
+
+fn what_cannot_be_is_refused_as_by_the_fake() {
+    world(settings(), |world| {
+        let mut sctp = address(11002);
+        sctp.protocol = fairlead_core::address::Protocol::Sctp;
+        let mut other_family = address(11003);
+        other_family.family = fairlead_core::address::Family::V6;
+        let ops = [
+            Op::Listen(address(11000), listener(11000)),
+            Op::SetUpstream(name(11000), upstream(&[])),
+            Op::Listen(address(11000), listener(11000)),
+            Op::RemoveUpstream(name(11000)),
+            Op::RemoveUpstream(name(11001)),
+            Op::Listen(sctp, listener(11000)),
+            Op::Listen(other_family, listener(11000)),
+            Op::Listen(address(0), listener(11000)),
+            Op::Close(address(11005)),
+            Op::Close(address(11000)),
+            Op::RemoveUpstream(name(11000)),
+        ];
+        let refusals = world.relay.apply(&ops);
+        let expected = [
+            (0, libc::ENOENT),
+            (3, libc::EBUSY),
+            (4, libc::ENOENT),
+            (5, libc::EPROTONOSUPPORT),
+            (6, libc::EAFNOSUPPORT),
+            (7, libc::EINVAL),
+            (8, libc::ENOENT),
+        ];
+        assert_eq!(refusals, expected.map(|(op, errno)| Refusal { op, errno }));
+        let mut fake = FakeRelay::new();
+        assert_eq!(fake.apply(&ops), refusals);
+        assert_eq!(fake.observe(), world.relay.observe());
+    });
+}
+
+fn draining_waits_for_what_ends_and_resets_the_rest() {
+    world(settings(), |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[endpoint]);
+        let pairs: Vec<_> = (0..3)
+            .map(|_| (connect(to), connections.recv_timeout(LONG).unwrap()))
+            .collect();
+        let mut pairs = pairs.into_iter();
+        let (first, (mut second, _endpoint), (mut third, _other)) = (
+            pairs.next().unwrap(),
+            pairs.next().unwrap(),
+            pairs.next().unwrap(),
+        );
+        let handle = world.relay.handle();
+        eventually("all are open", || world.now(11000).connections == 3);
+        let begin = Instant::now();
+        let drain = thread::spawn(move || handle.drain(Duration::from_millis(600)));
+        thread::sleep(Duration::from_millis(200));
+        assert!(TcpStream::connect(to).is_err());
+        drop(first);
+        second.write_all(b"still carried").unwrap();
+        assert_eq!(drain.join().unwrap(), Drained { ended: 1, reset: 2 });
+        assert!(begin.elapsed() < Duration::from_secs(3));
+        assert_reset(&mut second);
+        assert_reset(&mut third);
+        let errno = libc::ESHUTDOWN;
+        let listen = [Op::Listen(address(11000), listener(11000))];
+        assert_eq!(world.relay.apply(&listen), [Refusal { op: 0, errno }]);
+    });
+}
+
+fn a_relay_that_goes_resets_its_connections() {
+    let mut pair = None;
+    world(settings(), |world| {
+        let (endpoint, connections) = held(host(1, 80));
+        let client = connect(world.serve(11000, &[endpoint]));
+        pair = Some((client, connections.recv_timeout(LONG).unwrap()));
+    });
+    let (mut client, mut endpoint) = pair.unwrap();
+    assert_reset(&mut client);
+    assert_reset(&mut endpoint);
+}
