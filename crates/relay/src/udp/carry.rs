@@ -224,7 +224,6 @@ fn is_of_this_host(error: &io::Error) -> bool {
         libc::ENOBUFS,
         libc::ENOMEM,
         libc::EMSGSIZE,
-        libc::EPERM,
     ];
     error
         .raw_os_error()

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::session::{Key, Session};
+use super::session::Key;
 
 /// Sessions by their client, by their slot, and by how long they are idle.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
-    slots: Vec<Option<Entry>>,
+#[derive(Debug)]
+pub(super) struct Sessions<S> {
+    slots: Vec<Option<Entry<S>>>,
     free: Vec<usize>,
     by_key: HashMap<Key, usize>,
     longest_idle: Option<usize>,
@@ -17,15 +17,27 @@ pub(super) struct Sessions {
 
 /// A session in the list by idleness.
 #[derive(Debug)]
-struct Entry {
+struct Entry<S> {
     key: Key,
-    session: Session,
+    session: S,
     used: Instant,
     before: Option<usize>,
     after: Option<usize>,
 }
 
-impl Sessions {
+impl<S> Default for Sessions<S> {
+    fn default() -> Sessions<S> {
+        Sessions {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            longest_idle: None,
+            last_used: None,
+        }
+    }
+}
+
+impl<S> Sessions<S> {
     pub(super) fn is_empty(&self) -> bool {
         self.by_key.is_empty()
     }
@@ -35,7 +47,7 @@ impl Sessions {
     }
 
     /// The session of a slot, unless it is gone.
-    pub(super) fn get(&mut self, slot: usize) -> Option<(Key, &mut Session)> {
+    pub(super) fn get(&mut self, slot: usize) -> Option<(Key, &mut S)> {
         let entry = self.slots.get_mut(slot)?.as_mut()?;
         Some((entry.key, &mut entry.session))
     }
@@ -46,7 +58,7 @@ impl Sessions {
     }
 
     /// Adds the session of a client that has none, at [`next_slot`](Sessions::next_slot).
-    pub(super) fn insert(&mut self, key: Key, session: Session, now: Instant) -> usize {
+    pub(super) fn insert(&mut self, key: Key, session: S, now: Instant) -> usize {
         let entry = Entry {
             key,
             session,
@@ -98,7 +110,7 @@ impl Sessions {
     }
 
     /// Keeps those that `keep` says.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Session) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&S) -> bool) {
         for slot in 0..self.slots.len() {
             if self
                 .entry(Some(slot))
@@ -109,11 +121,11 @@ impl Sessions {
         }
     }
 
-    fn entry(&self, slot: Option<usize>) -> Option<&Entry> {
+    fn entry(&self, slot: Option<usize>) -> Option<&Entry<S>> {
         self.slots.get(slot?)?.as_ref()
     }
 
-    fn entry_mut(&mut self, slot: Option<usize>) -> Option<&mut Entry> {
+    fn entry_mut(&mut self, slot: Option<usize>) -> Option<&mut Entry<S>> {
         self.slots.get_mut(slot?)?.as_mut()
     }
 
@@ -140,6 +152,101 @@ impl Sessions {
         match self.entry_mut(after) {
             Some(entry) => entry.before = before,
             None => self.last_used = before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(client: u16) -> Key {
+        let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        Key {
+            client: address(client),
+            to: address(53),
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Event {
+        /// A client sends something: its session is opened or used.
+        Datagram(u16),
+        Remove(u16),
+        RemoveLongestIdle,
+        /// Those below are not for here any more.
+        KeepFrom(u16),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            8 => (0..12_u16).prop_map(Event::Datagram),
+            2 => (0..12_u16).prop_map(Event::Remove),
+            2 => Just(Event::RemoveLongestIdle),
+            1 => (0..12_u16).prop_map(Event::KeepFrom),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_one_idle_the_longest_is_known_after_any_history(history in vec(event(), 0..200)) {
+            let mut sessions = Sessions::default();
+            // The clients, the one that is idle the longest first.
+            let mut expected: Vec<(u16, Instant)> = Vec::new();
+            let mut now = Instant::now();
+            for event in history {
+                now += Duration::from_millis(1);
+                let slot = |sessions: &Sessions<u16>, client| sessions.find(&key(client));
+                match event {
+                    Event::Datagram(client) => {
+                        expected.retain(|(other, _)| *other != client);
+                        expected.push((client, now));
+                        if let Some(slot) = slot(&sessions, client) {
+                            sessions.touch(slot, now);
+                        } else {
+                            let next = sessions.next_slot();
+                            prop_assert_eq!(sessions.insert(key(client), client, now), next);
+                        }
+                    }
+                    Event::Remove(client) => {
+                        expected.retain(|(other, _)| *other != client);
+                        if let Some(slot) = slot(&sessions, client) {
+                            sessions.remove(slot);
+                        }
+                    }
+                    Event::RemoveLongestIdle => {
+                        if let Some((slot, _)) = sessions.longest_idle() {
+                            sessions.remove(slot);
+                            expected.remove(0);
+                        }
+                    }
+                    Event::KeepFrom(first) => {
+                        sessions.retain(|client| *client >= first);
+                        expected.retain(|(client, _)| *client >= first);
+                    }
+                }
+                prop_assert_eq!(sessions.is_empty(), expected.is_empty());
+                for (client, _) in &expected {
+                    let slot = slot(&sessions, *client);
+                    let found = slot.and_then(|slot| sessions.get(slot));
+                    prop_assert_eq!(found.map(|(_, client)| *client), Some(*client));
+                }
+            }
+            for (client, used) in expected {
+                let (slot, longest) = sessions.longest_idle().expect("some are left");
+                prop_assert_eq!(sessions.get(slot).map(|(_, client)| *client), Some(client));
+                prop_assert_eq!(longest, used);
+                sessions.remove(slot);
+            }
+            prop_assert!(sessions.is_empty() && sessions.slots.is_empty());
         }
     }
 }

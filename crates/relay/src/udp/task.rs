@@ -10,6 +10,7 @@ use fairlead_kernel::transparent::{Batch, Poll};
 use tokio::io::unix::AsyncFd;
 
 use super::Gate;
+use super::session::Session;
 use super::sessions::Sessions;
 use super::speakers::Speakers;
 use crate::entrance::{Entrance, Way};
@@ -36,7 +37,7 @@ pub(super) struct Task {
     pub(super) way: Arc<Way>,
     /// How many changes of it they have seen.
     changes: usize,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Sessions<Session>,
     pub(super) speakers: Speakers,
     names: Vec<u64>,
 }

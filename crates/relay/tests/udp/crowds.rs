@@ -2,16 +2,18 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use fairlead_relay::settings::Settings;
 
-use crate::world::{Client, World, client, endpoint, eventually, world};
+use crate::world::{Client, World, client, endpoint, eventually, world, world_with};
 
 crate::tests![
     when_there_are_too_many_who_is_idle_the_longest_goes,
     a_flood_of_one_service_leaves_the_clients_of_another_alone,
+    half_of_the_ports_are_left_to_the_rest_of_the_node,
+    where_others_have_all_ports_clients_share_what_is_left,
     fifty_thousand_clients_are_all_answered_in_bounded_memory,
 ];
 
@@ -65,6 +67,37 @@ fn a_flood_of_one_service_leaves_the_clients_of_another_alone() {
         }
         assert_eq!(world.counts(0).sums.sessions, 70, "none was lost");
         assert_eq!(world.counts(0).sums.refused, [0; 4]);
+    });
+}
+
+const TWO_HUNDRED_PORTS: &str = "sysctl -q net.ipv4.ip_local_port_range='40000 40199'";
+
+fn half_of_the_ports_are_left_to_the_rest_of_the_node() {
+    world_with(TWO_HUNDRED_PORTS, Settings::default(), |world| {
+        let endpoint = endpoint(1);
+        let to = world.serve(0, [&endpoint]);
+        for port in 5_000..5_300 {
+            client(&format!("192.0.2.1:{port}")).whom(to);
+        }
+        assert_eq!(world.sessions(0), 80, "four fifths of a half");
+        let others: Vec<_> = (0..100).map(|_| UdpSocket::bind("0.0.0.0:0")).collect();
+        assert!(others.iter().all(Result::is_ok));
+    });
+}
+
+fn where_others_have_all_ports_clients_share_what_is_left() {
+    world_with(TWO_HUNDRED_PORTS, Settings::default(), |world| {
+        let endpoint = endpoint(1);
+        let to = world.serve(0, [&endpoint]);
+        let mut others: Vec<_> = (0..)
+            .map_while(|_| UdpSocket::bind("0.0.0.0:0").ok())
+            .collect();
+        assert_eq!(others.len(), 200);
+        others.truncate(190);
+        for port in 5_000..5_050 {
+            client(&format!("192.0.2.1:{port}")).whom(to);
+        }
+        assert_eq!(world.sessions(0), 10);
     });
 }
 

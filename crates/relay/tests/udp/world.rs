@@ -75,14 +75,21 @@ pub(crate) struct World {
 
 /// Does something in a world of its own.
 pub(crate) fn world(settings: Settings, test: impl FnOnce(&mut World) + Send) {
+    world_with(":", settings, test);
+}
+
+/// The same, after something was done to its network.
+pub(crate) fn world_with(network: &str, settings: Settings, test: impl FnOnce(&mut World) + Send) {
     let settings = Settings {
         own_mark: OWN,
         threads: 2,
         ..settings
     };
     let work = || {
-        let made = Command::new("sh").args(["-ec", NETWORK]).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
+        for script in [NETWORK, network] {
+            let made = Command::new("sh").args(["-ec", script]).output().unwrap();
+            assert!(made.status.success(), "{made:?}");
+        }
         let relay = SocketRelay::open(settings).unwrap();
         test(&mut World { relay });
     };
