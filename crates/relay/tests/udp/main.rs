@@ -2,6 +2,7 @@
 
 mod carrying;
 mod crowds;
+mod elsewhere;
 mod leaving;
 mod world;
 
@@ -20,9 +21,10 @@ fn main() -> ExitCode {
         Err(_) => netns::become_root_in_private(),
     };
     let allowed = allowed.map_err(|error| format!("{error} ({})", netns::USER_NAMESPACE_HINT));
-    let files: [(&str, Tests); 3] = [
+    let files: [(&str, Tests); 4] = [
         ("carrying", carrying::TESTS),
         ("crowds", crowds::TESTS),
+        ("elsewhere", elsewhere::TESTS),
         ("leaving", leaving::TESTS),
     ];
     let tests = files

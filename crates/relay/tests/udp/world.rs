@@ -39,6 +39,7 @@ pub(crate) const SERVICES: [[&str; 2]; 2] = [
 
 /// Clients have 192.0.2.0/24 and fd00:2::1, endpoints 127.0.1.0/24 and fd00:e::1 to 3, all of this
 /// host. What goes out to a service comes back in, marked, and is brought to the service's listener.
+/// What answers a socket with a client's address is for this host too.
 const NETWORK: &str = "
     ip link set lo up
     ip route add local 192.0.2.0/24 dev lo
@@ -55,16 +56,21 @@ const NETWORK: &str = "
     table inet portal {
         chain output {
             type route hook output priority mangle;
+            meta mark & 0x4000 != 0 fib saddr type != local ct mark set ct mark | 0x1000
             meta mark & 0x4000 != 0 return
             ip daddr 10.96.0.0/16 meta mark set meta mark | 0x1000
             ip6 daddr fd00:96::/112 meta mark set meta mark | 0x1000
         }
+        chain divert {
+            meta mark set meta mark | 0x1000 accept
+        }
         chain prerouting {
             type filter hook prerouting priority mangle;
-            ip daddr 10.96.0.10 udp dport 53 tproxy ip to 127.0.0.1:11000 accept
-            ip daddr 10.96.0.11 udp dport 53 tproxy ip to 127.0.0.1:11001 accept
-            ip6 daddr fd00:96::10 udp dport 53 tproxy ip6 to [::1]:11000 accept
-            ip6 daddr fd00:96::11 udp dport 53 tproxy ip6 to [::1]:11001 accept
+            ct direction reply ct mark & 0x1000 != 0 goto divert
+            ip daddr 10.96.0.10 udp dport 53 tproxy ip to 127.0.0.1:11000 goto divert
+            ip daddr 10.96.0.11 udp dport 53 tproxy ip to 127.0.0.1:11001 goto divert
+            ip6 daddr fd00:96::10 udp dport 53 tproxy ip6 to [::1]:11000 goto divert
+            ip6 daddr fd00:96::11 udp dport 53 tproxy ip6 to [::1]:11001 goto divert
         }
     }
 END";
@@ -87,13 +93,17 @@ pub(crate) fn world_with(network: &str, settings: Settings, test: impl FnOnce(&m
     };
     let work = || {
         for script in [NETWORK, network] {
-            let made = Command::new("sh").args(["-ec", script]).output().unwrap();
-            assert!(made.status.success(), "{made:?}");
+            run(script);
         }
         let relay = SocketRelay::open(settings).unwrap();
         test(&mut World { relay });
     };
     Netns::anonymous().unwrap().run(work).unwrap();
+}
+
+pub(crate) fn run(script: &str) {
+    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
 }
 
 /// The upstream of a service, by its number.
