@@ -1,7 +1,7 @@
 //! UDP: listeners that tell where each datagram was sent to, sockets that answer from there, and
 //! sockets to endpoints.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use rustix::net::{SocketFlags, SocketType, sockopt};
@@ -37,8 +37,12 @@ pub fn listen(address: SocketAddr) -> Result<UdpSocket, CallError> {
     Ok(UdpSocket::from(fd))
 }
 
+/// Where nobody sends from: the port of the service `discard` (RFC 863), on this host.
+const NOBODY: u16 = 9;
+
 /// A socket that sends from an address and port, whosever they are. It receives nothing: what is
-/// sent there is for others. There may be several of one address.
+/// sent there is for others, and is refused by the kernel where there are none. There may be several
+/// of one address.
 ///
 /// # Errors
 /// `EADDRINUSE` if a socket of somebody else has that port and does not share it
@@ -50,7 +54,18 @@ pub fn speak_as(address: SocketAddr) -> Result<UdpSocket, CallError> {
     // Before it is bound, so that not one datagram ends up here.
     drop_what_comes(&fd)?;
     rustix::net::bind(&fd, &address).map_err(failed("bind", address))?;
+    // A filter alone would swallow what the kernel has to refuse. The kernel finds a socket with a
+    // peer for what that peer sends alone; sending to somebody else is allowed all the same.
+    let nobody = SocketAddr::new(loopback(address), NOBODY);
+    rustix::net::connect(&fd, &nobody).map_err(failed("connect", nobody))?;
     Ok(UdpSocket::from(fd))
+}
+
+fn loopback(address: SocketAddr) -> IpAddr {
+    match address {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
 }
 
 /// How to call an endpoint.

@@ -1,5 +1,6 @@
 //! Clients and endpoints in networks of their own, as pods and hosts are.
 
+use std::io::ErrorKind;
 use std::process::{Child, Command};
 
 use fairlead_core::address::Family;
@@ -8,12 +9,14 @@ use fairlead_relay::handle::{Listener, Op, Source};
 use fairlead_relay::settings::Settings;
 
 use crate::world::{
-    SERVICES, World, address, at, client, endpoint_at, listener, name, run, upstream, world,
+    SERVICES, World, address, at, client, endpoint_at, eventually, listener, name, run, upstream,
+    world,
 };
 
 crate::tests![
     an_endpoint_on_this_node_sees_a_client_from_elsewhere_as_it_is,
     a_client_of_two_services_with_one_endpoint_is_told_apart,
+    a_port_that_rules_bring_no_more_is_refused,
 ];
 
 /// A host that is connected to the one that the relay is on.
@@ -103,5 +106,33 @@ fn a_client_of_two_services_with_one_endpoint_is_told_apart() {
             }
         }
         assert_eq!([world.sessions(0), world.sessions(1)], [1, 1]);
+    });
+}
+
+/// The port of this node that rules bring to the first service.
+const NODE_PORT: &str = "198.51.100.1:30053";
+
+fn a_port_that_rules_bring_no_more_is_refused() {
+    with_pod_and_outside(|world, outside| {
+        run("nft add rule inet portal prerouting \
+             ip daddr 198.51.100.1 udp dport 30053 tproxy ip to 127.0.0.1:11000 goto divert");
+        let (to, cluster_ip) = (at(NODE_PORT), at(SERVICES[0][0]));
+        let client = outside.netns.run(|| client("198.51.100.7:5000")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(client.ask(b"hello", to).from, to);
+        }
+        // The rest of the service goes on, and so does the session.
+        run("nft flush chain inet portal prerouting
+             nft add rule inet portal prerouting \
+             ip daddr 10.96.0.10 udp dport 53 tproxy ip to 127.0.0.1:11000 goto divert");
+        assert!(world.sessions(0) > 0);
+        client.0.connect(to).unwrap();
+        client.0.send(b"hello").unwrap();
+        let refused = client.0.recv(&mut [0; 9]).map_err(|error| error.kind());
+        assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
+        let other = outside.netns.run(|| crate::world::client("198.51.100.7:0"));
+        // The pod's answer needs the rule that leads it, which is gone too: it is enough to be carried.
+        other.unwrap().send(b"hello", cluster_ip);
+        eventually("it is carried", || world.counts(0).sums.sessions == 2);
     });
 }
