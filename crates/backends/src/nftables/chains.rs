@@ -12,7 +12,7 @@ use fairlead_kernel::nft::ruleset::{ChainName, SetName};
 
 use super::counting::Reason;
 use super::frame::Frame;
-use super::schema::{AFFINITY, BY_ADDRESS, BY_NODEPORT, Maps, key};
+use super::schema::{AFFINITY, BY_ADDRESS, BY_NODEPORT, Maps, Role, key};
 
 /// A run of slots: the endpoints of one pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,8 @@ pub enum Choice {
     Sticky(Range, Sticky),
     /// By IPVS, to which the packet is left.
     VirtualServer,
+    /// By a listener of this host, to which the packet is brought.
+    Portal,
 }
 
 impl Choice {
@@ -54,7 +56,7 @@ impl Choice {
     pub fn range(self) -> Option<Range> {
         match self {
             Choice::Slots(range) | Choice::Sticky(range, _) => Some(range),
-            Choice::Nothing | Choice::VirtualServer => None,
+            Choice::Nothing | Choice::VirtualServer | Choice::Portal => None,
         }
     }
 
@@ -112,6 +114,7 @@ impl DispatchChain {
             (Entry::Direct, Choice::Sticky(range, sticky)) => remember(range, sticky),
             // The chains end, and with them what there is to decide.
             (Entry::Direct, Choice::Nothing | Choice::VirtualServer) => Vec::new(),
+            (Entry::Direct, Choice::Portal) => portal(frame),
             (Entry::External, _) => external(self, frame),
             (Entry::Outside, _) => outside(self, frame),
         }
@@ -130,6 +133,7 @@ impl fmt::Display for DispatchChain {
             Choice::Slots(range) => write!(f, "lb-{range}"),
             Choice::Sticky(range, sticky) => write!(f, "{sticky}-{range}-{}s", sticky.seconds),
             Choice::VirtualServer => f.write_str("virtual-server"),
+            Choice::Portal => f.write_str("portal"),
         }
     }
 }
@@ -254,6 +258,14 @@ fn choice(range: Range, sticky: Sticky) -> Vec<Expr> {
     )
 }
 
+/// `portal`: the packet is this host's, and so are those that follow it.
+fn portal(frame: &Frame) -> Vec<Rule> {
+    vec![Rule::new([
+        Statement::SetConnectionMark(frame.portal_mark()),
+        Statement::SetMark(frame.portal_mark()),
+    ])]
+}
+
 /// `external-…`: the answer has to come back through this node.
 fn external(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
     let mark = Rule::new([Statement::SetMark(frame.mark)]).comment("masquerade");
@@ -271,12 +283,15 @@ fn outside(chain: DispatchChain, frame: &Frame) -> Vec<Rule> {
     let pods = frame
         .from_pods(false)
         .map(|from_pods| Rule::new([from_pods, Statement::Return]).comment("pods may go anywhere"));
-    let node = Rule::new([
-        Statement::IsLocal(Expr::SourceAddress),
-        Statement::SetMark(frame.mark),
-        Statement::Return,
-    ])
-    .comment("this node may go anywhere, masqueraded");
+    let from_node = Statement::IsLocal(Expr::SourceAddress);
+    let node = match frame.role {
+        // A listener's connection has the node's address anyway.
+        Role::Portal => Rule::new([from_node, Statement::Return]).comment("so may this node"),
+        Role::Proxy | Role::Companion => {
+            Rule::new([from_node, Statement::SetMark(frame.mark), Statement::Return])
+                .comment("this node may go anywhere, masqueraded")
+        }
+    };
     let rest = chain.next().map_or_else(
         || Rule::new([Reason::NoLocalEndpoint.count(), Statement::Drop]),
         |next| Rule::new([Statement::Goto(next.name())]),

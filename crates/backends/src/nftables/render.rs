@@ -46,6 +46,19 @@ pub fn render_for_ipvs(routes: &Routes, family: Family) -> PortState {
     }
 }
 
+/// Renders what brings connections to listeners in userspace mode, but for the ports of these.
+pub fn render_for_userspace(routes: &Routes, family: Family) -> PortState {
+    let destination = |route| render_destination(route, Balancer::Listeners);
+    PortState {
+        name: routes.name.clone(),
+        family,
+        destinations: routes.routes.iter().map(destination).collect(),
+        hairpin: Vec::new(),
+        layout: Layout::default(),
+        count_traffic: false,
+    }
+}
+
 /// Who chooses an endpoint.
 #[derive(Debug, Clone, Copy)]
 enum Balancer<'a> {
@@ -56,6 +69,8 @@ enum Balancer<'a> {
     },
     /// IPVS.
     VirtualServers,
+    /// This process.
+    Listeners,
 }
 
 fn render_destination(route: &Route, balancer: Balancer<'_>) -> DestinationState {
@@ -70,6 +85,7 @@ fn render_destination(route: &Route, balancer: Balancer<'_>) -> DestinationState
         device_ip: ip.filter(|_| matches!(balancer, Balancer::VirtualServers)),
         service: dispatch.service(),
         outside: dispatch.outside(),
+        portals: None,
         refused: dispatch.refused(),
         sources: sources(route, balancer),
     }
@@ -125,7 +141,8 @@ impl Dispatch<'_> {
             return None;
         };
         let by_frame = self.route.kind == DestinationKind::ClusterIp || self.outside().is_some();
-        let entry = if masquerade && !by_frame {
+        let by_listener = matches!(self.balancer, Balancer::Listeners);
+        let entry = if masquerade && !by_frame && !by_listener {
             Entry::External
         } else {
             Entry::Direct
@@ -140,6 +157,8 @@ impl Dispatch<'_> {
         };
         match self.route.verdicts.elsewhere {
             Verdict::Forward { pool, .. } if pool == of_node => None,
+            // They are brought to another listener.
+            Verdict::Forward { .. } if matches!(self.balancer, Balancer::Listeners) => None,
             Verdict::Forward { pool, .. } => Some(self.chain(Entry::Outside, pool, true)),
             Verdict::Drop(_) | Verdict::Reject(_) => Some(DispatchChain {
                 entry: Entry::Outside,
@@ -160,6 +179,7 @@ impl Dispatch<'_> {
     fn chain(&self, entry: Entry, pool: Pool, outside: bool) -> DispatchChain {
         let choice = match self.balancer {
             Balancer::VirtualServers => Choice::VirtualServer,
+            Balancer::Listeners => Choice::Portal,
             Balancer::Slots {
                 layout,
                 affinity_seconds,

@@ -40,6 +40,7 @@ pub(super) fn rows(port: &PortState, take: &mut impl FnMut(SetName, Element)) {
         destination.membership();
         destination.verdicts();
         destination.endpoints();
+        destination.portals();
         destination.counters();
     }
 }
@@ -130,6 +131,25 @@ impl<F: FnMut(SetName, Element)> DestinationRows<'_, F> {
                 self.state.destination,
             );
             self.give(map, valued(key, value(target)));
+        }
+    }
+
+    /// Who listens.
+    fn portals(&mut self) {
+        let Some(portals) = self.state.portals else {
+            return;
+        };
+        let maps = self.maps();
+        for (map, port) in [
+            (maps.portals, Some(portals.all)),
+            (maps.pod_portals, portals.pods),
+            (maps.outside_portals, portals.outside),
+        ] {
+            if let Some(port) = port {
+                let data = Data::Value(Value::new().port(port));
+                let element = self.named(self.key(), Some(data));
+                self.give(map, element);
+            }
         }
     }
 

@@ -17,6 +17,21 @@ use Expr::{
 };
 use Type::{Address, Number, Port, Protocol};
 
+/// The bit of packets that go to a listener of this host, in userspace mode, and of their
+/// connections. Nobody else is known to use it (github.com/fwmark/registry), but for programs that
+/// take all of a node's Services themselves.
+const PORTAL_MARK: u32 = 1 << 12;
+/// The same where the other one is taken for masquerading.
+const OTHER_PORTAL_MARK: u32 = 1 << 11;
+
+/// The bit of packets that go to a listener, given the one that asks for masquerading.
+pub fn portal_mark(masquerade_mark: u32) -> u32 {
+    match masquerade_mark {
+        PORTAL_MARK => OTHER_PORTAL_MARK,
+        _ => PORTAL_MARK,
+    }
+}
+
 /// The name of our tables, one a family.
 pub(crate) const TABLE: &str = "fairlead";
 /// The comment of our tables. A table with another one was made by another version with another
@@ -73,6 +88,12 @@ pub(super) struct Maps {
     pub sticky: SetName,
     /// The same for traffic from outside, with `externalTrafficPolicy: Local`.
     pub sticky_outside: SetName,
+    /// The port of the listener, in userspace mode.
+    pub portals: SetName,
+    /// The same for pods of this node, where it is another one.
+    pub pod_portals: SetName,
+    /// The same for what comes from outside, where it is another one.
+    pub outside_portals: SetName,
     /// Counts connections.
     pub connections: SetName,
     /// Counts packets, by direction.
@@ -88,6 +109,9 @@ pub(super) const BY_ADDRESS: Maps = Maps {
     choices: "sticky-choices",
     sticky: "sticky-endpoints",
     sticky_outside: "sticky-outside-endpoints",
+    portals: "portals",
+    pod_portals: "pod-portals",
+    outside_portals: "outside-portals",
     connections: "connections",
     traffic: "traffic",
 };
@@ -101,6 +125,9 @@ pub(super) const BY_NODEPORT: Maps = Maps {
     choices: "sticky-nodeport-choices",
     sticky: "sticky-nodeport-endpoints",
     sticky_outside: "sticky-outside-nodeport-endpoints",
+    portals: "nodeport-portals",
+    pod_portals: "pod-nodeport-portals",
+    outside_portals: "outside-nodeport-portals",
     connections: "nodeport-connections",
     traffic: "nodeport-traffic",
 };
@@ -161,6 +188,8 @@ pub enum Role {
     Proxy,
     /// What IPVS cannot do: ipvs mode.
     Companion,
+    /// Brings connections to listeners: userspace mode.
+    Portal,
 }
 
 /// Every set and map of a table.
@@ -168,8 +197,10 @@ pub(super) fn sets(role: Role) -> Vec<Set> {
     let mut sets = addresses();
     for (names, keys) in [(&BY_ADDRESS, &ADDRESS_KEYS), (&BY_NODEPORT, &NODEPORT_KEYS)] {
         sets.extend(dispatched(names, keys));
-        if role == Role::Proxy {
-            sets.extend(slotted(names, keys));
+        match role {
+            Role::Proxy => sets.extend(slotted(names, keys)),
+            Role::Companion => {}
+            Role::Portal => sets.extend(portals(names, keys)),
         }
     }
     match role {
@@ -178,6 +209,7 @@ pub(super) fn sets(role: Role) -> Vec<Set> {
             sets.extend(counting::sets());
         }
         Role::Companion => sets.extend(held()),
+        Role::Portal => {}
     }
     sets
 }
@@ -316,6 +348,19 @@ fn slotted(names: &Maps, keys: &Keys) -> [Set; 4] {
             keys.pinned,
             TARGET,
             "the same, for what must stay on this node",
+        ),
+    ]
+}
+
+/// The maps by which a listener is found.
+fn portals(names: &Maps, keys: &Keys) -> [Set; 3] {
+    let ports = |name, comment| fields(name, keys.destination, &[Port], comment);
+    [
+        ports(names.portals, "who listens for it"),
+        ports(names.pod_portals, "who listens for pods of this node"),
+        ports(
+            names.outside_portals,
+            "who listens for what is from outside",
         ),
     ]
 }

@@ -44,11 +44,24 @@ pub struct DestinationState {
     pub service: Option<DispatchChain>,
     /// The chain that connections from outside go on to before.
     pub outside: Option<DispatchChain>,
+    /// Who listens for them, in userspace mode.
+    pub portals: Option<Portals>,
     /// What becomes of them if there is nowhere to go on.
     pub refused: Option<Refused>,
     /// Who may use it, if not everybody; in as few networks as can say it, sorted, since an
     /// interval set takes no two that overlap.
     pub sources: Option<Vec<IpNet>>,
+}
+
+/// The ports of the listeners that a destination's connections are brought to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portals {
+    /// For all.
+    pub all: u16,
+    /// For pods of this node, if it is another one.
+    pub pods: Option<u16>,
+    /// For what comes from outside, if it is another one.
+    pub outside: Option<u16>,
 }
 
 /// How a connection is refused.

@@ -7,11 +7,15 @@
 //!  postrouting           100  masquerading
 //! ```
 //!
+//! In userspace mode ([`Role::Portal`]) nothing is translated: what is for a Service is brought to a
+//! listener of this host, see [`portal`].
+//!
 //! In ipvs mode ([`Role::Companion`]) all is decided at -100, whatever IPVS does afterwards:
 //! packets that this node sends are its from -98 on, others when they have come in
 //! (`ip_vs_ops4` of net/netfilter/ipvs/ip_vs_core.c).
 
 mod companion;
+mod portal;
 mod rules;
 
 use std::collections::BTreeSet;
@@ -41,7 +45,7 @@ const PRE_DNAT: i32 = -110;
 
 /// The chains that the kernel calls, and where.
 pub(super) fn base_hooks(role: Role) -> Vec<(ChainName, BaseHook)> {
-    use ChainKind::{Filter, Nat};
+    use ChainKind::{Filter, Nat, Route};
     use Hook::{Forward, Input, Output, Postrouting, Prerouting};
     let base = |name: &str, kind, hook, priority| {
         (
@@ -57,18 +61,21 @@ pub(super) fn base_hooks(role: Role) -> Vec<(ChainName, BaseHook)> {
         base("filter-prerouting-pre-dnat", Filter, Prerouting, PRE_DNAT),
         base("filter-output-pre-dnat", Filter, Output, PRE_DNAT),
     ];
-    if role == Role::Proxy {
+    if role != Role::Companion {
         hooks.extend([
             base("filter-input", Filter, Input, 0),
             base("filter-forward", Filter, Forward, 0),
             base("filter-output", Filter, Output, 0),
         ]);
     }
-    hooks.extend([
-        base("nat-prerouting", Nat, Prerouting, -100),
-        base("nat-output", Nat, Output, -100),
-        base("nat-postrouting", Nat, Postrouting, 100),
-    ]);
+    hooks.extend(match role {
+        Role::Proxy | Role::Companion => vec![
+            base("nat-prerouting", Nat, Prerouting, -100),
+            base("nat-output", Nat, Output, -100),
+            base("nat-postrouting", Nat, Postrouting, 100),
+        ],
+        Role::Portal => vec![base("route-output", Route, Output, -100)],
+    });
     hooks
 }
 
@@ -104,7 +111,7 @@ impl Frame {
             family,
             role,
             host_ips: match role {
-                Role::Proxy => BTreeSet::new(),
+                Role::Proxy | Role::Portal => BTreeSet::new(),
                 Role::Companion => host_ips.copied().collect(),
             },
             mark: settings.masquerade_mark,
@@ -173,11 +180,6 @@ impl Frame {
                 self.nodeports(),
             ),
             regular(
-                "masquerading",
-                "hides the source where the answer must come back here",
-                self.masquerading(),
-            ),
-            regular(
                 "source-ranges-check",
                 "drops sources that may not use a load balancer",
                 source_ranges_check(),
@@ -197,19 +199,31 @@ impl Frame {
             ),
         ];
         chains.extend(match self.role {
-            Role::Proxy => self.checks(),
-            Role::Companion => vec![regular(
-                companion::SERVICE_IPS_CHECK,
-                "refuses ports that service addresses do not have",
-                companion::service_ips_check(),
-            )],
+            Role::Proxy => [self.counts(), self.checks(), vec![self.masquerades()]].concat(),
+            Role::Companion => vec![
+                self.masquerades(),
+                regular(
+                    companion::SERVICE_IPS_CHECK,
+                    "refuses ports that service addresses do not have",
+                    companion::service_ips_check(),
+                ),
+            ],
+            Role::Portal => [self.checks(), self.portals()].concat(),
         });
         chains.extend(self.base_chains());
         chains
     }
 
-    /// The chains that look at packets once they are translated.
-    fn checks(&self) -> Vec<(Chain, Vec<Rule>)> {
+    fn masquerades(&self) -> (Chain, Vec<Rule>) {
+        regular(
+            "masquerading",
+            "hides the source where the answer must come back here",
+            self.masquerading(),
+        )
+    }
+
+    /// The chains that count packets once they are translated.
+    fn counts(&self) -> Vec<(Chain, Vec<Rule>)> {
         vec![
             regular(
                 COUNT_CONNECTIONS,
@@ -221,6 +235,12 @@ impl Frame {
                 "counts a packet by what its client asked for",
                 self.if_counted(counting::count_traffic),
             ),
+        ]
+    }
+
+    /// The chains that refuse what nothing has taken so far.
+    fn checks(&self) -> Vec<(Chain, Vec<Rule>)> {
+        vec![
             regular(
                 "endpoints-check",
                 "refuses services without endpoints",
@@ -259,6 +279,14 @@ impl Frame {
     }
 
     fn base_rules(&self, hook: BaseHook) -> Vec<Rule> {
+        let rules = self.common_rules(hook);
+        match self.role {
+            Role::Proxy | Role::Companion => rules,
+            Role::Portal => self.with_portals(hook, rules),
+        }
+    }
+
+    fn common_rules(&self, hook: BaseHook) -> Vec<Rule> {
         let new =
             |target: &str| Rule::new([Statement::NewConnection, Statement::Jump(target.into())]);
         let all = |target: &str| Rule::new([Statement::Jump(target.into())]);
@@ -282,8 +310,9 @@ impl Frame {
             (ChainKind::Filter, _) => {
                 counted([new("endpoints-check"), new("cluster-ips-check")], false)
             }
+            (ChainKind::Route, _) => Vec::new(),
             (ChainKind::Nat, Hook::Postrouting) => vec![all("masquerading")],
-            (ChainKind::Nat | ChainKind::Route, _) => vec![all("services")],
+            (ChainKind::Nat, _) => vec![all("services")],
         }
     }
 }

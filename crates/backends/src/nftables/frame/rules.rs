@@ -61,6 +61,9 @@ impl Frame {
     }
 
     fn masquerade_cluster_ips(&self) -> Option<Rule> {
+        if self.role == Role::Portal {
+            return None;
+        }
         let to_cluster_ip = to(CLUSTER_IPS);
         let mark = Statement::SetMark(self.mark);
         if self.masquerade_all {
@@ -125,9 +128,9 @@ impl Frame {
                 Statement::Masquerade,
             ]),
             match self.role {
-                Role::Proxy => Rule::new([Statement::Translated, hairpin, Statement::Masquerade]),
                 // What IPVS translates is not marked as such.
                 Role::Companion => Rule::new([hairpin, Statement::Masquerade]),
+                _ => Rule::new([Statement::Translated, hairpin, Statement::Masquerade]),
             },
         ]
     }
