@@ -8,3 +8,4 @@ pub mod ipvs;
 pub mod leftovers;
 pub mod nftables;
 pub mod sweep;
+pub mod userspace;

@@ -1,0 +1,284 @@
+//! What is known to be installed, and the way from there to what should be.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fairlead_core::address::Family;
+use fairlead_core::api::ObjectName;
+use fairlead_core::route::Target;
+use fairlead_kernel::routing::RoutingOp;
+use fairlead_relay::handle::{Listener, ListenerAddress, Op, Upstream, UpstreamName};
+
+use super::frame::Frame;
+use super::port::{Doors, Port, Served, Way, refuse};
+use super::ports::Ports;
+use super::routing::Rerouting;
+use super::steps::Steps;
+use crate::nftables::{self, PortState, Portals};
+
+/// What a sync wants to be different.
+pub(super) type Changes = crate::engine::Changes<Frame, Port, ()>;
+
+/// What is there, by what wants it.
+#[derive(Debug, Default)]
+pub struct Installed {
+    pub(super) rules: nftables::Installed,
+    pub(super) frames: BTreeMap<Family, Frame>,
+    pub(super) groups: HashMap<ObjectName, Vec<Relayed>>,
+    pub(super) ports: Ports,
+    pub(super) routing: Rerouting,
+    /// What Services ask for in vain.
+    unheeded: BTreeMap<ObjectName, String>,
+}
+
+/// What the relay has of a service port.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    pub(super) name: UpstreamName,
+    pub(super) upstream: Upstream,
+    /// The endpoints of this node, the host's own addresses too.
+    pub(super) on_node: Arc<[Target]>,
+    pub(super) listeners: BTreeMap<Way, ListenerAddress>,
+}
+
+/// What is done before the rules, and what after.
+#[derive(Debug, Default)]
+pub(super) struct RelayOps {
+    pub(super) before: Vec<Op>,
+    pub(super) after: Vec<Op>,
+    /// Not to be given away before all is done.
+    freed: Vec<ListenerAddress>,
+}
+
+impl Installed {
+    /// The way from here to what the changes want.
+    pub(super) fn advance(mut self, changes: Changes) -> (Steps, Installed) {
+        let mut steps = Steps::default();
+        let rules_due = self.chores_due().is_some_and(|at| at <= changes.now);
+        let (relay, mut rules) = self.take_in(changes);
+        rules.chores = rules_due.then_some(());
+        (steps.rules, self.rules) = std::mem::take(&mut self.rules).advance(rules);
+        (steps.before_rules, steps.after_rules) = (relay.before, relay.after);
+        steps.routing = self.reroute();
+        (steps, self)
+    }
+
+    /// What makes the routing what the frames need.
+    pub(super) fn reroute(&mut self) -> Vec<RoutingOp> {
+        let wanted = Rerouting::of(self.frames.values());
+        let ops = self.routing.exchange(&wanted);
+        self.routing = wanted;
+        ops
+    }
+
+    /// Takes the changes in. Returns what they mean for the relay and for the table.
+    pub(super) fn take_in(&mut self, changes: Changes) -> (RelayOps, nftables::Changes) {
+        let mut ops = RelayOps::default();
+        let mut rules = nftables::Changes {
+            frames: Vec::with_capacity(changes.frames.len()),
+            groups: Vec::with_capacity(changes.groups.len()),
+            chores: None,
+            now: changes.now,
+        };
+        for frame in changes.frames {
+            rules.frames.push(frame.rules.clone());
+            self.reframe(frame, &mut ops);
+        }
+        for (service, ports) in changes.groups {
+            let mut old = self.groups.remove(&service).unwrap_or_default();
+            let (mut relayed, mut group, mut why) = (Vec::new(), Vec::new(), None);
+            for port in ports {
+                why = why.or_else(|| port.unheeded.clone());
+                let mut state = port.rules;
+                if let Some(served) = port.served {
+                    let old = take(&mut old, &served.name);
+                    match self.serve(served, old, &mut state, &mut ops) {
+                        Ok(it) => relayed.push(it),
+                        Err(out_of_ports) => why = Some(out_of_ports),
+                    }
+                }
+                group.push(state);
+            }
+            old.into_iter().for_each(|gone| ops.remove(gone));
+            self.note_unheeded(&service, why);
+            if !relayed.is_empty() {
+                self.groups.insert(service.clone(), relayed);
+            }
+            rules.groups.push((service, group.into()));
+        }
+        for at in std::mem::take(&mut ops.freed) {
+            self.ports.free(at);
+        }
+        (ops, rules)
+    }
+
+    /// Gives a service port its listeners, and its rows their ports.
+    ///
+    /// # Errors
+    /// No port is left. Then all of it is refused.
+    fn serve(
+        &mut self,
+        served: Served,
+        old: Option<Relayed>,
+        state: &mut PortState,
+        ops: &mut RelayOps,
+    ) -> Result<Relayed, String> {
+        let frame = self.frames.get(&served.name.family);
+        let before = old.as_ref().map(|old| &old.listeners);
+        let mut listeners = BTreeMap::new();
+        for way in served.ways() {
+            let kept = before.and_then(|before| before.get(&way)).copied();
+            let protocol = served.name.port.protocol;
+            let new = || self.ports.take(protocol, frame?);
+            let Some(at) = kept.or_else(new) else {
+                let new = listeners.into_iter().filter(|(way, _)| !has(before, *way));
+                new.for_each(|(_, at)| self.ports.free(at));
+                old.into_iter().for_each(|gone| ops.remove(gone));
+                state.destinations.iter_mut().for_each(refuse);
+                return Err(out_of_ports(frame));
+            };
+            listeners.insert(way, at);
+        }
+        let is_host = |ip: &IpAddr| frame.is_some_and(|frame| frame.host_ips.contains(ip));
+        let now = Relayed {
+            upstream: with_here(served.upstream.clone(), is_host),
+            on_node: served.upstream.here,
+            name: served.name,
+            listeners,
+        };
+        ops.exchange(old, &now);
+        lead(state, &served.doors, &now.listeners);
+        Ok(now)
+    }
+
+    /// A family has another frame: other endpoints may have addresses of the host.
+    fn reframe(&mut self, frame: Frame, ops: &mut RelayOps) {
+        let family = frame.family();
+        let old = self.frames.insert(family, frame);
+        let Some(frame) = self.frames.get(&family) else {
+            return;
+        };
+        if old.is_none_or(|old| old.host_ips == frame.host_ips) {
+            return;
+        }
+        let all = self.groups.values_mut().flatten();
+        for relayed in all.filter(|it| it.name.family == family && !it.on_node.is_empty()) {
+            let all_here = Upstream {
+                here: Arc::clone(&relayed.on_node),
+                ..relayed.upstream.clone()
+            };
+            let now = with_here(all_here, |ip| frame.host_ips.contains(ip));
+            if now != relayed.upstream {
+                relayed.upstream = now.clone();
+                ops.before.push(Op::SetUpstream(relayed.name.clone(), now));
+            }
+        }
+    }
+
+    fn note_unheeded(&mut self, service: &ObjectName, why: Option<String>) {
+        match why {
+            Some(why) => self.unheeded.insert(service.clone(), why),
+            None => self.unheeded.remove(service),
+        };
+    }
+
+    /// When something is to be done that waits.
+    pub(super) fn chores_due(&self) -> Option<Instant> {
+        self.rules.chores_due()
+    }
+
+    /// What Services ask for in vain.
+    pub(super) fn unheeded(&self) -> Vec<(ObjectName, String)> {
+        let all = self.unheeded.iter();
+        all.map(|(service, what)| (service.clone(), what.clone()))
+            .collect()
+    }
+}
+
+impl RelayOps {
+    /// What makes of what was there what is wanted. Endpoints are known before anybody listens for
+    /// them.
+    fn exchange(&mut self, old: Option<Relayed>, now: &Relayed) {
+        let name = &now.name;
+        if old.as_ref().is_none_or(|old| old.upstream != now.upstream) {
+            let set = Op::SetUpstream(name.clone(), now.upstream.clone());
+            self.before.push(set);
+        }
+        let before = old.as_ref().map(|old| &old.listeners);
+        for (way, at) in &now.listeners {
+            if !has(before, *way) {
+                self.before.push(Op::Listen(*at, listener(name, *way)));
+            }
+        }
+        for (way, at) in old.into_iter().flat_map(|old| old.listeners) {
+            if !now.listeners.contains_key(&way) {
+                self.close(at);
+            }
+        }
+    }
+
+    fn remove(&mut self, gone: Relayed) {
+        for at in gone.listeners.into_values() {
+            self.close(at);
+        }
+        self.after.push(Op::RemoveUpstream(gone.name));
+    }
+
+    fn close(&mut self, at: ListenerAddress) {
+        self.after.push(Op::Close(at));
+        self.freed.push(at);
+    }
+}
+
+/// The listener of a way to a service port.
+fn listener(name: &UpstreamName, way: Way) -> Listener {
+    Listener {
+        upstream: name.clone(),
+        pool: way.pool,
+        source: way.source,
+    }
+}
+
+fn has(listeners: Option<&BTreeMap<Way, ListenerAddress>>, way: Way) -> bool {
+    listeners.is_some_and(|listeners| listeners.contains_key(&way))
+}
+
+fn take(from: &mut Vec<Relayed>, name: &UpstreamName) -> Option<Relayed> {
+    let at = from.iter().position(|it| it.name == *name)?;
+    Some(from.swap_remove(at))
+}
+
+/// Without those endpoints that have an address of the host: what they answer to somebody else's
+/// address would leave by another way.
+fn with_here(upstream: Upstream, is_host: impl Fn(&IpAddr) -> bool) -> Upstream {
+    let here = upstream.here.iter().copied();
+    let here = here.filter(|target| !is_host(&target.address)).collect();
+    Upstream { here, ..upstream }
+}
+
+/// Writes the ports of listeners into the rows of the destinations that lead there.
+fn lead(
+    state: &mut PortState,
+    doors: &[Option<Doors>],
+    listeners: &BTreeMap<Way, ListenerAddress>,
+) {
+    let port = |way: Way| listeners.get(&way).map(|at| at.port);
+    for (destination, doors) in state.destinations.iter_mut().zip(doors) {
+        let portals = doors.as_ref().and_then(|doors| {
+            Some(Portals {
+                all: port(doors.all)?,
+                pods: doors.pods.and_then(port),
+                outside: doors.outside.and_then(port),
+            })
+        });
+        destination.portals = portals;
+    }
+}
+
+fn out_of_ports(frame: Option<&Frame>) -> String {
+    let range = frame.map(|frame| format!(" in {}-{}", frame.ports.start(), frame.ports.end()));
+    let range = range.unwrap_or_default();
+    format!("no port is left for its listener{range} (--proxy-port-range); it is refused")
+}

@@ -1,0 +1,187 @@
+//! The parts that the mode programs, as one: the table, the routing and this process's relay.
+
+use std::fmt;
+use std::io;
+
+use thiserror::Error;
+
+use fairlead_core::address::Family;
+use fairlead_core::api::ObjectName;
+use fairlead_kernel::error::CallError;
+use fairlead_kernel::nft::handle::{CommitError, Nft};
+use fairlead_kernel::routing::{Routing, RoutingOp};
+use fairlead_relay::handle::{ListenerAddress, Op, Relay};
+
+use super::installed::Installed;
+use super::mode::Userspace;
+use super::rebuild::Found;
+use super::routing::Rerouting;
+use super::steps::Steps;
+use crate::engine::{Cost, Kernel, SyncError};
+use crate::nftables::{Findings, Nftables, Role, table, understand};
+
+/// `EADDRINUSE` (asm-generic/errno.h): somebody else listens there.
+const IN_USE: i32 = 98;
+
+/// The relay, the table and the routing.
+#[derive(Debug)]
+pub struct Parts<R, N, P> {
+    /// Listeners and endpoints.
+    pub relay: R,
+    /// The table.
+    pub nft: N,
+    /// What keeps packets with the mark on this host.
+    pub routing: P,
+}
+
+/// What is said when not everything is carried out.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The table stays as it was. What follows it is not tried.
+    #[error(transparent)]
+    Rules(#[from] CommitError),
+    /// Nothing is known of a part of it.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The rules stay as they were: they would lead where nobody listens.
+    #[error("cannot {}", list(.0))]
+    Refused(Vec<Refused>),
+}
+
+/// An operation that was refused.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Whose it is, if it is a Service's.
+    pub service: Option<ObjectName>,
+    /// Where somebody else listens, if that is why.
+    pub busy: Option<ListenerAddress>,
+    /// The operation.
+    pub what: String,
+    /// The error number (errno(3)).
+    pub errno: i32,
+}
+
+impl Refused {
+    fn of_relay(op: &Op, errno: i32) -> Refused {
+        let (upstream, what) = match op {
+            Op::Listen(at, listener) => (Some(&listener.upstream), format!("listen at {at}")),
+            Op::Close(at) => (None, format!("close {at}")),
+            Op::SetUpstream(name, _) => (Some(name), format!("set the endpoints of {name}")),
+            Op::RemoveUpstream(name) => (Some(name), format!("forget the endpoints of {name}")),
+        };
+        let busy = match op {
+            Op::Listen(at, _) if errno == IN_USE => Some(*at),
+            _ => None,
+        };
+        Refused {
+            service: upstream.map(|name| name.port.service.clone()),
+            busy,
+            what,
+            errno,
+        }
+    }
+
+    fn of_routing(op: RoutingOp, errno: i32) -> Refused {
+        Refused {
+            service: None,
+            busy: None,
+            what: op.to_string(),
+            errno,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused { what, errno, .. } = self;
+        write!(f, "{what}: {}", io::Error::from_raw_os_error(*errno))
+    }
+}
+
+/// More would not be read.
+const LISTED: usize = 5;
+
+fn list(refused: &[Refused]) -> String {
+    let first = refused.iter().take(LISTED).map(ToString::to_string);
+    let first = first.collect::<Vec<_>>().join("; ");
+    match refused.len().saturating_sub(LISTED) {
+        0 => first,
+        more => format!("{first}; and {more} more"),
+    }
+}
+
+impl<R: Relay, N: Nft, P: Routing> Parts<R, N, P> {
+    fn relay(&mut self, ops: &[Op]) -> Vec<Refused> {
+        let refusals = self.relay.apply(ops).into_iter();
+        refusals
+            .filter_map(|it| Some(Refused::of_relay(ops.get(it.op)?, it.errno)))
+            .collect()
+    }
+
+}
+
+/// Removes the rules and routes that are ours. False if there are none.
+///
+/// # Errors
+/// The kernel cannot be asked, or refuses.
+pub fn remove_routing(routing: &mut impl Routing) -> Result<bool, ApplyError> {
+    let ops = Rerouting::removal(routing.observe()?);
+    let refused = reroute(routing, &ops)?;
+    match refused.is_empty() {
+        true => Ok(!ops.is_empty()),
+        false => Err(ApplyError::Refused(refused)),
+    }
+}
+
+fn reroute(routing: &mut impl Routing, ops: &[RoutingOp]) -> Result<Vec<Refused>, CallError> {
+    if ops.is_empty() {
+        return Ok(Vec::new());
+    }
+    let refusals = routing.apply(ops)?.into_iter();
+    let refused = |op: &RoutingOp, errno| Refused::of_routing(*op, errno);
+    Ok(refusals
+        .filter_map(|it| Some(refused(ops.get(it.op)?, it.errno)))
+        .collect())
+}
+
+impl<R: Relay, N: Nft, P: Routing> Kernel<Userspace> for Parts<R, N, P> {
+    fn observe(&mut self, families: &[Family]) -> Result<Found, CallError> {
+        let mut tables = Vec::new();
+        for family in families {
+            let observed = self.nft.observe(table(*family))?;
+            tables.push((*family, understand(*family, Role::Portal, observed)));
+        }
+        Ok(Found {
+            rules: Findings::new(tables),
+            relayed: self.relay.observe(),
+            routing: self.routing.observe()?,
+        })
+    }
+
+    fn survey(&mut self, _: &Installed) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    fn apply(&mut self, steps: &Steps) -> Result<Cost, ApplyError> {
+        let mut refused = self.relay(&steps.before_rules);
+        refused.extend(reroute(&mut self.routing, &steps.routing)?);
+        if !refused.is_empty() {
+            return Err(ApplyError::Refused(refused));
+        }
+        let cost = steps.rules.commit(&mut self.nft)?;
+        let refused = self.relay(&steps.after_rules);
+        match refused.is_empty() {
+            true => Ok(Cost {
+                messages: cost.messages + steps.routing.len(),
+                ..cost
+            }),
+            false => Err(ApplyError::Refused(refused)),
+        }
+    }
+
+    fn remove(&mut self) -> Result<bool, SyncError> {
+        let of_rules = Kernel::<Nftables>::remove(&mut self.nft)?;
+        let of_routing = remove_routing(&mut self.routing).map_err(SyncError::apply)?;
+        Ok(of_rules || of_routing)
+    }
+}

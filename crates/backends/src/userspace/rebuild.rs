@@ -1,0 +1,68 @@
+//! The way from what was found to what should be there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use fairlead_core::api::ObjectName;
+use fairlead_kernel::routing::ObservedRouting;
+use fairlead_relay::handle;
+
+use super::installed::{Changes, Installed, Relayed};
+use super::port::Way;
+use super::steps::Steps;
+use crate::engine::Mode;
+use crate::nftables::{Findings, Nftables};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The table.
+    pub rules: Findings,
+    /// What this process does already.
+    pub relayed: handle::Relayed,
+    /// What keeps packets with the mark on this host.
+    pub routing: ObservedRouting,
+}
+
+impl Installed {
+    /// The way from what was found to what should be there. Listeners keep their ports.
+    pub(super) fn rebuild(found: Found, mut changes: Changes) -> (Steps, Installed) {
+        let (mut installed, mut steps) = (Installed::default(), Steps::default());
+        installed.adopt(found.relayed);
+        let wanted: BTreeSet<&ObjectName> = changes.groups.iter().map(|(it, _)| it).collect();
+        let gone = installed.groups.keys().filter(|it| !wanted.contains(it));
+        let gone: Vec<ObjectName> = gone.cloned().collect();
+        let nothing = gone.into_iter().map(|service| (service, Box::default()));
+        changes.groups.extend(nothing);
+        let (relay, rules) = installed.take_in(changes);
+        (steps.rules, installed.rules) = Nftables::rebuild(found.rules, rules);
+        (steps.before_rules, steps.after_rules) = (relay.before, relay.after);
+        installed.routing = found.routing.into();
+        steps.routing = installed.reroute();
+        (steps, installed)
+    }
+
+    /// Takes over what the relay does.
+    fn adopt(&mut self, relayed: handle::Relayed) {
+        let mut listeners: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+        for (at, listener) in relayed.listeners {
+            let way = Way {
+                pool: listener.pool,
+                source: listener.source,
+            };
+            self.ports.keep(at);
+            let of = listeners.entry(listener.upstream).or_default();
+            of.insert(way, at);
+        }
+        for (name, upstream) in relayed.upstreams {
+            let service = name.port.service.clone();
+            let adopted = Relayed {
+                listeners: listeners.remove(&name).unwrap_or_default(),
+                on_node: Arc::clone(&upstream.here),
+                upstream,
+                name,
+            };
+            self.groups.entry(service).or_default().push(adopted);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Operations in order.
+
+use fairlead_kernel::routing::RoutingOp;
+use fairlead_relay::handle::Op;
+
+use crate::engine::Plan;
+use crate::nftables::Transactions;
+
+/// What a sync does, in this order: somebody listens before anything is brought there, and until
+/// nothing is any more.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// Endpoints, and listeners that are new.
+    pub before_rules: Vec<Op>,
+    /// What keeps packets with the mark on this host.
+    pub routing: Vec<RoutingOp>,
+    /// The table.
+    pub rules: Transactions,
+    /// Listeners and endpoints that are not needed any more.
+    pub after_rules: Vec<Op>,
+}
+
+impl Plan for Steps {
+    fn operations(&self) -> usize {
+        let of_relay = self.before_rules.len() + self.after_rules.len();
+        of_relay + self.routing.len() + self.rules.operations()
+    }
+}
