@@ -23,9 +23,10 @@ use fairlead_kernel::link::Rtnetlink;
 use fairlead_kernel::nft::handle::{CallError, CommitError};
 use fairlead_kernel::nft::ruleset::{Family, TableId};
 use fairlead_kernel::nft::socket::NftSocket;
+use fairlead_kernel::routing::PolicyRouting;
 
 use crate::engine::SyncError;
-use crate::iptables;
+use crate::{iptables, userspace};
 
 /// The table of kube-proxy's nftables mode.
 const KUBE_PROXY: &str = "kube-proxy";
@@ -66,6 +67,9 @@ pub enum LeftoversError {
     /// All else is removed.
     #[error("rules of other programs lead to {0}: they stay, empty")]
     Kept(String),
+    /// The kernel would not remove rules or routes.
+    #[error("cannot remove rules and routes of a mark: {0}")]
+    Routing(userspace::ApplyError),
     /// They are in tables that programs write, and those failed.
     #[error(transparent)]
     Programs(#[from] SyncError),
@@ -101,6 +105,8 @@ pub enum InCharge {
     IptablesLegacy,
     /// Virtual servers, the device with their addresses, and the tables of our nftables mode.
     Ipvs,
+    /// The tables of our nftables mode, and routing by a mark.
+    Userspace,
 }
 
 /// The parts of the kernel in which something may have been left.
@@ -115,6 +121,8 @@ pub struct Places<'a, I> {
     pub ipvs: Option<Result<I, OpenError>>,
     /// Devices.
     pub links: &'a mut Rtnetlink,
+    /// Routing by a mark.
+    pub routing: &'a mut PolicyRouting,
 }
 
 /// Removes what kube-proxy left, and what other modes of ours did, but for virtual servers with
@@ -140,6 +148,11 @@ pub fn remove<I: Ipvs>(
     }
     if in_charge != Some(InCharge::Ipvs) {
         remove_ipvs(places.ipvs, places.links, others, &mut removal);
+    }
+    if in_charge != Some(InCharge::Userspace) {
+        let place = "what userspace mode left: routing by a mark".to_owned();
+        let removed = userspace::remove_routing(places.routing);
+        removal.note(place, removed.map_err(LeftoversError::Routing));
     }
     removal
 }
@@ -168,7 +181,10 @@ fn remove_tables(nft: &mut NftSocket, in_charge: Option<InCharge>, removal: &mut
     let of_iptables = IPTABLES
         .into_iter()
         .filter(|_| in_charge != Some(InCharge::IptablesNft));
-    let is_used = matches!(in_charge, Some(InCharge::Nftables | InCharge::Ipvs));
+    let is_used = matches!(
+        in_charge,
+        Some(InCharge::Nftables | InCharge::Ipvs | InCharge::Userspace)
+    );
     let ours = Some(FAIRLEAD).filter(|_| !is_used);
     let tables: Vec<_> = of_iptables.chain([KUBE_PROXY]).chain(ours).collect();
     for family in [Family::Ip, Family::Ip6] {

@@ -117,7 +117,6 @@ impl<R: Relay, N: Nft, P: Routing> Parts<R, N, P> {
             .filter_map(|it| Some(Refused::of_relay(ops.get(it.op)?, it.errno)))
             .collect()
     }
-
 }
 
 /// Removes the rules and routes that are ours. False if there are none.

@@ -16,6 +16,7 @@ use fairlead_kernel::ipset::Ipset;
 use fairlead_kernel::ipvs::socket::IpvsSocket;
 use fairlead_kernel::link::{Address, AddressMonitor, Addresses, Rtnetlink};
 use fairlead_kernel::nft::socket::NftSocket;
+use fairlead_kernel::routing::PolicyRouting;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 
 use crate::config::Mode;
@@ -63,12 +64,14 @@ pub(crate) fn remove_leftovers(
         .context("cannot talk to nf_tables, which needs root or the capability CAP_NET_ADMIN")?;
     let mut sets = Ipset::open_if_loaded().context("cannot talk to the kernel about sets")?;
     let mut links = Rtnetlink::open().context("cannot talk to the kernel about devices")?;
+    let mut routing = PolicyRouting::open().context("cannot talk to the kernel about routing")?;
     let is_left = in_charge != Some(InCharge::Ipvs) && links.find_link(SERVICE_DEVICE)?.is_some();
     let places = Places {
         nft: nft.as_mut(),
         sets: sets.as_mut(),
         ipvs: (is_left && has_ipvs()).then(IpvsSocket::open),
         links: &mut links,
+        routing: &mut routing,
     };
     Ok(leftovers::remove(places, in_charge, others))
 }

@@ -19,10 +19,11 @@ mod sweeper;
 mod sync;
 mod told;
 mod unheeded;
+mod userspace;
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use fairlead_core::parameters::node_ports;
 use fairlead_kernel::nft::counters::CounterSocket;
@@ -38,6 +39,7 @@ use crate::metrics::Metrics;
 use daemon::Daemon;
 use parameters::Parameters;
 use servers::Seen;
+use signals::Stop;
 use source::Source;
 
 /// Runs the proxy.
@@ -63,6 +65,10 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
     metrics.proxy_mode(options.configured(), options.mode);
     let source = Source::open(&options, &metrics, &health)?;
     if options.once {
+        ensure!(
+            options.mode != Mode::Userspace,
+            "--once: userspace mode carries connections itself, and nothing of it would be left"
+        );
         let seen = Seen::by_nobody(&options, health, &families);
         return Daemon::new(options, opened, source, config, conntrack, seen, metrics)?.once();
     }
@@ -73,7 +79,18 @@ pub(crate) fn run(options: Options, config: Option<ConfigWatch>) -> anyhow::Resu
     if let (Mode::Iptables, Some(counted)) = (options.mode, accounting::counted()?) {
         metrics.packets(counted)?;
     }
+    if let Some(relay) = opened.relay.clone() {
+        metrics.relayed(
+            Box::new(move || relay.counts()),
+            options.metrics_max_services,
+        )?;
+    }
+    let stop = Stop {
+        relay: opened.relay.clone(),
+        drain: options.userspace.drain,
+    };
     let seen = servers::start(
+        stop,
         &options,
         started,
         &families,

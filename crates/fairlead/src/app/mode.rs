@@ -16,11 +16,11 @@ use fairlead_kernel::iptables::ruleset::{self, Table, TableId};
 use fairlead_kernel::iptables::variant::{self, Variant};
 use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
+use fairlead_relay::RelayHandle;
 
 use super::accounting;
-use super::ipvs;
 use super::proxier::Proxier;
-use super::{Fallback, Options};
+use super::{Fallback, Options, ipvs, userspace};
 use crate::config::{IptablesVariant, Mode};
 
 /// The match of rules that count in accounting objects.
@@ -36,6 +36,8 @@ pub(super) struct Opened {
     pub(super) engine: Box<dyn Proxier>,
     /// What the engine is in charge of.
     pub(super) in_charge: InCharge,
+    /// Who carries connections, in userspace mode.
+    pub(super) relay: Option<RelayHandle>,
 }
 
 /// Opens the mode that can run here, for these families.
@@ -46,12 +48,13 @@ pub(super) fn open(options: &Options, families: Vec<Family>) -> anyhow::Result<O
         error!("{mode} mode cannot run here, and {instead} mode runs in its place: {error:#}");
         (mode, opened) = (instead, engine(instead, options, &families));
     }
-    let (engine, in_charge) = opened?;
+    let (engine, in_charge, relay) = opened?;
     Ok(Opened {
         mode,
         families,
         engine,
         in_charge,
+        relay,
     })
 }
 
@@ -69,25 +72,29 @@ pub(super) fn prepare(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Opens the engine of a mode, and says what it is in charge of.
-fn engine(
-    mode: Mode,
-    options: &Options,
-    families: &[Family],
-) -> anyhow::Result<(Box<dyn Proxier>, InCharge)> {
-    match mode {
+/// The engine of a mode, what it is in charge of, and the relay of userspace mode.
+type Running = (Box<dyn Proxier>, InCharge, Option<RelayHandle>);
+
+/// Opens the engine of a mode.
+fn engine(mode: Mode, options: &Options, families: &[Family]) -> anyhow::Result<Running> {
+    let (engine, in_charge) = match mode {
         Mode::Nftables => {
             let tables: Vec<_> = families.iter().copied().map(table).collect();
             let nft = WatchedNft::open(&tables).context("cannot talk to nf_tables")?;
-            let engine = Engine::new(Nftables, nft, families);
-            Ok((Box::new(engine), InCharge::Nftables))
+            let engine: Box<dyn Proxier> = Box::new(Engine::new(Nftables, nft, families));
+            (engine, InCharge::Nftables)
         }
         Mode::Iptables => match variant(options.iptables_variant)? {
-            Variant::Nft => open_nft(families),
-            Variant::Legacy => open_legacy(families),
+            Variant::Nft => open_nft(families)?,
+            Variant::Legacy => open_legacy(families)?,
         },
-        Mode::Ipvs => ipvs::open(options, families),
-    }
+        Mode::Ipvs => ipvs::open(options, families)?,
+        Mode::Userspace => {
+            let (engine, relay) = userspace::open(options, families)?;
+            return Ok((engine, InCharge::Userspace, Some(relay)));
+        }
+    };
+    Ok((engine, in_charge, None))
 }
 
 /// Which iptables is written.

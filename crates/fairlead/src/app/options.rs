@@ -15,7 +15,7 @@ use fairlead_core::settings::Settings;
 use fairlead_kernel::ipvs::server::Timeouts;
 
 use crate::config::v1alpha1::KubeProxyConfiguration;
-use crate::config::{Gates, IptablesVariant, IpvsOptions, Mode, UserspaceOptions, is_userspace};
+use crate::config::{Gates, IptablesVariant, IpvsOptions, Mode, UserspaceOptions};
 
 /// What `fairlead run` was asked for.
 #[derive(Debug, Clone)]
@@ -128,10 +128,10 @@ impl Options {
             .iter()
             .map(|gate| format!("{}={}", gate.name, gate.enabled));
         let mode = match self.mode {
-            _ if is_userspace(&self.config.mode) => format!("mode userspace, {}", self.userspace),
             Mode::Nftables => "mode nftables".to_owned(),
             Mode::Iptables => format!("mode iptables, variant {}", self.iptables_variant.name()),
             Mode::Ipvs => self.told_of_ipvs(),
+            Mode::Userspace => format!("mode userspace, {}", self.userspace),
         };
         let mut told = vec![
             mode,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use fairlead_backends::engine::{Engine, Kernel, Mode, SyncError, Synced};
-use fairlead_backends::ipvs;
+use fairlead_backends::{ipvs, userspace};
 use fairlead_core::model::Model;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::iptables::legacy::{self, LegacyIptables};
@@ -16,6 +16,8 @@ use fairlead_kernel::ipvs::handle::Ipvs;
 use fairlead_kernel::ipvs::watched::{self, WatchedIpvs};
 use fairlead_kernel::link::DummyDevice;
 use fairlead_kernel::nft::watched::WatchedNft;
+use fairlead_kernel::routing::PolicyRouting;
+use fairlead_relay::handle::Relay;
 
 /// An engine, whatever its mode.
 pub(super) trait Proxier {
@@ -171,5 +173,18 @@ impl<I: Ipvs> Watch for ipvs::Parts<WatchedIpvs<I>, WatchedNft, DummyDevice> {
 
     fn leave(&mut self, others: &[IpNet]) {
         self.ipvs.leave(others);
+    }
+}
+
+/// The kernel tells of the table, and of rules and routes. The relay is this process's own.
+impl<R: Relay> Watch for userspace::Parts<R, WatchedNft, PolicyRouting> {
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.nft.as_fd(), self.routing.as_fd()]
+    }
+
+    fn heard(&mut self) -> Result<bool, CallError> {
+        // Both are asked, so that neither goes on telling.
+        let (rules, routing) = (self.nft.touched()?, self.routing.touched()?);
+        Ok(rules || routing)
     }
 }

@@ -12,7 +12,7 @@ use fairlead_core::address::Family;
 
 use super::Options;
 use super::events::Events;
-use super::signals;
+use super::signals::{self, Stop};
 use crate::config::Shown;
 use crate::health::{Health, Moment, ServiceHealth};
 use crate::http::{Alarm, Alarms, Configz, OnProbe, Pages, Probe, Servers};
@@ -44,8 +44,9 @@ impl Seen {
     }
 }
 
-/// Starts the thread. Returns when signals are taken.
+/// Starts the thread. Returns when signals are taken, which end the process by `stop`.
 pub(super) fn start(
+    stop: Stop,
     options: &Options,
     started: Moment,
     families: &[Family],
@@ -74,7 +75,7 @@ pub(super) fn start(
     let (ready, signals_taken) = channel();
     thread::Builder::new()
         .name("http".to_owned())
-        .spawn(move || serve(&runtime, servers, ready))?;
+        .spawn(move || serve(&runtime, servers, stop, ready))?;
     // Nothing is ever sent: it returns when the other end is gone.
     let _ = signals_taken.recv();
     Ok(Seen {
@@ -95,9 +96,9 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// Serves until the process ends. `ready` is dropped when signals are taken.
-fn serve(runtime: &Runtime, servers: Servers, ready: Sender<()>) {
+fn serve(runtime: &Runtime, servers: Servers, stop: Stop, ready: Sender<()>) {
     runtime.block_on(async {
-        tokio::join!(signals::exit_when_told(ready), servers.serve());
+        tokio::join!(signals::exit_when_told(stop, ready), servers.serve());
     });
 }
 

@@ -12,6 +12,7 @@ use fairlead_backends::iptables::{Facts, Found, Iptables};
 use fairlead_backends::ipvs::{self, Ipvs};
 use fairlead_backends::leftovers::SERVICE_DEVICE;
 use fairlead_backends::nftables::{Findings, Nftables};
+use fairlead_backends::userspace::{self, Userspace};
 use fairlead_core::address::Family;
 use fairlead_core::model::Model;
 use fairlead_core::settings::Settings;
@@ -19,6 +20,7 @@ use fairlead_kernel::iptables::dual;
 use fairlead_kernel::ipvs::text as ipvs_text;
 use fairlead_kernel::link::DeviceOp;
 use fairlead_kernel::nft::{json, text};
+use fairlead_relay::handle::Op;
 use fairlead_source::manifests::Manifests;
 
 use super::flags::{Command, Given, Invocation, Parsed, parse};
@@ -54,6 +56,7 @@ fn rendered(given: &Given) -> anyhow::Result<String> {
         Mode::Nftables => nftables(&model, &host, format),
         Mode::Iptables => iptables(&model, &host, format),
         Mode::Ipvs => ipvs(&model, &host, format),
+        Mode::Userspace => userspace(&model, &host, format),
     }
 }
 
@@ -107,6 +110,35 @@ fn ipvs(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> 
     Ok([
         format!("# ipvsadm -R\n{}", ipvs_text::script(&servers)),
         format!("# ip -batch\n{}", device.collect::<String>()),
+        format!("# nft -f\n{}", rules.collect::<Vec<_>>().join("\n")),
+    ]
+    .join("\n"))
+}
+
+/// What `nft -f` reads, and in comments what else there is.
+fn userspace(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
+    ensure!(
+        format == "text",
+        "--format: {format:?} is not text, which is all there is in userspace mode"
+    );
+    let families = served(model);
+    let nothing = userspace::Found {
+        rules: Findings::nothing(&families),
+        ..userspace::Found::default()
+    };
+    let plan = engine::plan_from(&Userspace::default(), nothing, model, host, &families);
+    let listeners = plan.before_rules.iter().filter_map(|op| match op {
+        Op::Listen(at, listener) => Some(format!(
+            "# {at}: {}, pool {:?}, endpoints see {:?}\n",
+            listener.upstream, listener.pool, listener.source
+        )),
+        _ => None,
+    });
+    let routing = plan.routing.iter().map(|op| format!("# {op}\n"));
+    let rules = plan.rules.changes.iter().map(text::script);
+    Ok([
+        format!("# listeners\n{}", listeners.collect::<String>()),
+        format!("# routing\n{}", routing.collect::<String>()),
         format!("# nft -f\n{}", rules.collect::<Vec<_>>().join("\n")),
     ]
     .join("\n"))

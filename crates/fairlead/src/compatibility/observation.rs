@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairlead_backends::nftables::Reason;
+use fairlead_relay::counts::Refused;
 use fairlead_source::cluster::EventKind;
 
 use super::{Row, cells, compare, hold, list, table};
@@ -47,7 +48,9 @@ fn buckets_are_those_of_kube_proxy() {
 /// Whether a metric is one of a mode.
 fn is_in(row: &Row, mode: Mode) -> bool {
     let mut modes = row.facts[4].split(',');
-    modes.any(|word| word == "all" || word == mode.name())
+    let is_named = modes.any(|word| word == "all" || word == mode.name());
+    // kube-proxy has no userspace mode any more. What all of its modes have is there too.
+    is_named || mode == Mode::Userspace && row.facts[4] == "iptables,ipvs,nftables"
 }
 
 #[test]
@@ -99,6 +102,17 @@ fn all_reasons_of_dropped_packets_are_named() {
         .find(|row| row[0] == "fairlead_dropped_packets_total")
         .expect("its row");
     let reasons = Reason::ALL.map(Reason::name).join(",");
+    assert_eq!(row[6], format!("reason is one of {reasons}"));
+}
+
+#[test]
+fn all_reasons_of_refused_clients_are_named() {
+    let rows = cells("Metrics of Fairlead");
+    let row = rows
+        .iter()
+        .find(|row| row[0] == "fairlead_userspace_refused_total")
+        .expect("its row");
+    let reasons = Refused::ALL.map(Refused::name).join(",");
     assert_eq!(row[6], format!("reason is one of {reasons}"));
 }
 

@@ -89,6 +89,7 @@ fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
     const NO_COUNTERS: &str =
         "its rules are kube-proxy's, which do not count the traffic of Services";
     const IPVS_COUNTS: &str = "IPVS counts by itself, see ipvsadm --list --stats";
+    const RELAY_COUNTS: &str = "the relay counts by itself, see fairlead_userspace_* at /metrics";
     const NO_IPVS: &str = "it is for ipvs mode";
     let (given, config) = (completed.given, &completed.config);
     let by_flags = completed.lines.is_none();
@@ -134,6 +135,21 @@ fn of_another_mode(completed: &Completed<'_>) -> Vec<String> {
             ),
             (counts, "traffic-counters", IPVS_COUNTS),
             (true, "metrics-max-services", IPVS_COUNTS),
+        ],
+        Mode::Userspace => vec![
+            (
+                by_flags,
+                "nftables-masquerade-bit",
+                "use --iptables-masquerade-bit",
+            ),
+            (
+                by_flags && localhost,
+                "iptables-localhost-nodeports",
+                "use the word localhost in --nodeport-addresses",
+            ),
+            (counts, "traffic-counters", RELAY_COUNTS),
+            (true, "iptables-variant", "it is for iptables mode"),
+            (true, "ipvs-fallback", NO_IPVS),
         ],
     };
     let told = rows

@@ -13,7 +13,7 @@ use super::address::socket;
 use super::complete::Completed;
 use super::duration::GoDuration;
 use super::gates::Gates;
-use super::mode::{IptablesVariant, Mode, is_userspace};
+use super::mode::{IptablesVariant, Mode};
 use super::validate::{Findings, cluster_cidrs, periods, sync_periods, validate};
 use super::{ConfigErrors, ipvs, mode, node_ports, userspace};
 use crate::app::{Fallback, Options, SourceOptions};
@@ -115,8 +115,8 @@ fn settings(
             config.nftables.masquerade_all,
             config.nftables.masquerade_bit,
         ),
-        // kube-proxy has one bit and one choice for both.
-        Mode::Iptables | Mode::Ipvs => (
+        // kube-proxy has one bit and one choice for these.
+        Mode::Iptables | Mode::Ipvs | Mode::Userspace => (
             config.iptables.masquerade_all,
             config.iptables.masquerade_bit,
         ),
@@ -136,7 +136,7 @@ fn settings(
         // The rules of iptables mode are kube-proxy's, and those do not count; IPVS does so itself.
         traffic_counters: mode == Mode::Nftables && completed.given.flags.other.traffic_counters,
         external_ips: gates.external_ips(),
-        scheduling_by_service: mode == Mode::Ipvs || is_userspace(&config.mode),
+        scheduling_by_service: matches!(mode, Mode::Ipvs | Mode::Userspace),
         ipvs: ipvs::settings(config, mode, findings),
         userspace: userspace::settings(completed, findings),
     }

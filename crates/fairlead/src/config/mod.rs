@@ -43,7 +43,7 @@ pub(crate) use gates::Gates;
 pub(crate) use ipvs::IpvsOptions;
 #[cfg(test)]
 pub(crate) use mode::is_built;
-pub(crate) use mode::{IptablesVariant, Mode, is_userspace};
+pub(crate) use mode::{IptablesVariant, Mode};
 use print::yaml;
 pub(crate) use shown::Shown;
 pub(crate) use userspace::UserspaceOptions;

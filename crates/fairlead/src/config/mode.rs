@@ -11,11 +11,13 @@ pub(crate) enum Mode {
     Iptables,
     /// The kernel's load balancer, with nf_tables for what it cannot do.
     Ipvs,
+    /// A relay of our own, with nf_tables for what it has not to carry.
+    Userspace,
 }
 
 impl Mode {
     /// All that are built. The first is meant where no mode is given.
-    pub(crate) const ALL: [Mode; 3] = [Mode::Nftables, Mode::Iptables, Mode::Ipvs];
+    pub(crate) const ALL: [Mode; 4] = [Mode::Nftables, Mode::Iptables, Mode::Ipvs, Mode::Userspace];
 
     /// The mode of this name; the first if there is none, which [`refusal`] tells.
     pub(crate) fn of(word: &str) -> Mode {
@@ -31,6 +33,7 @@ impl Mode {
             Mode::Nftables => "nftables",
             Mode::Iptables => "iptables",
             Mode::Ipvs => "ipvs",
+            Mode::Userspace => "userspace",
         }
     }
 }
@@ -96,7 +99,7 @@ pub(super) fn fallback(word: &str) -> Result<Option<Mode>, String> {
 pub(crate) enum Meaning {
     /// A mode that runs.
     Built(Mode),
-    /// A mode of kube-proxy, or one that it had, that is not built yet.
+    /// A mode that is not built yet.
     NotYet,
     /// The mode of kube-proxy on Windows.
     Windows,
@@ -112,7 +115,7 @@ pub(crate) fn meaning(word: &str) -> Meaning {
         Some(mode) => Meaning::Built(*mode),
         None => match word {
             "" => Meaning::Built(Mode::ALL[0]),
-            "ebpf" | "userspace" => Meaning::NotYet,
+            "ebpf" => Meaning::NotYet,
             "kernelspace" => Meaning::Windows,
             _ => Meaning::Unknown,
         },
@@ -120,8 +123,8 @@ pub(crate) fn meaning(word: &str) -> Meaning {
 }
 
 /// Whether a word names userspace mode, in which some fields and flags count that nowhere else do.
-pub(crate) fn is_userspace(word: &str) -> bool {
-    word == "userspace"
+pub(super) fn is_userspace(word: &str) -> bool {
+    word == Mode::Userspace.name()
 }
 
 /// Whether a word names a mode that runs.

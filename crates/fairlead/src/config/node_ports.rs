@@ -11,7 +11,7 @@ use super::validate::Findings;
 const FIELD: &str = "nodePortAddresses";
 
 /// Where node ports answer. Nothing at all means `primary` in nftables mode and every address in
-/// iptables and ipvs mode, as in kube-proxy. On loopback ipvs mode never answers: the kernel has no
+/// all other modes, as in kube-proxy. On loopback ipvs mode never answers: the kernel has no
 /// way from there to an endpoint (ip_vs_out_route).
 pub(super) fn of(
     config: &KubeProxyConfiguration,
@@ -24,6 +24,11 @@ pub(super) fn of(
     match mode {
         Mode::Nftables if is_nothing => NodePortAddresses::primary(),
         Mode::Nftables => given,
+        // kube-proxy's userspace mode answered on every address.
+        Mode::Userspace => NodePortAddresses {
+            all: given.all || is_nothing,
+            ..given
+        },
         Mode::Ipvs => {
             if given.localhost {
                 let message = "node ports cannot answer on localhost in ipvs mode";

@@ -102,6 +102,10 @@ pub(super) fn options(completed: &Completed<'_>, findings: &mut Findings<'_>) ->
         return UserspaceOptions::default();
     }
     let own = &completed.given.flags.other;
+    if own.once {
+        let why = "nobody carries traffic in userspace mode once the program has ended";
+        findings.refuse("--once", why);
+    }
     let udp_idle = completed.config.udp_idle_timeout;
     findings.positive("udpIdleTimeout", udp_idle);
     let drain = own.userspace_drain_timeout;

@@ -19,6 +19,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod userspace;
 
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ use probes::ProbeMetrics;
 use program::ProgramMetrics;
 use registrar::Registrar;
 use sync::SyncMetrics;
+pub(crate) use userspace::ReadCounts;
+use userspace::UserspaceMetrics;
 
 /// Bounds of durations in seconds, as kube-proxy has them: 1 ms doubled 14 times.
 const DURATIONS: [f64; 15] = [
@@ -73,6 +76,7 @@ enum ModeMetrics {
     Nftables(NftablesMetrics),
     Iptables(IptablesMetrics),
     Ipvs(IpvsMetrics),
+    Userspace(UserspaceMetrics),
 }
 
 impl Metrics {
@@ -86,6 +90,7 @@ impl Metrics {
                 Mode::Nftables => ModeMetrics::Nftables(NftablesMetrics::new(&make)?),
                 Mode::Iptables => ModeMetrics::Iptables(IptablesMetrics::new(&make)?),
                 Mode::Ipvs => ModeMetrics::Ipvs(IpvsMetrics::new(&make)?),
+                Mode::Userspace => ModeMetrics::Userspace(UserspaceMetrics::new(&make)?),
             },
             conntrack: ConntrackMetrics::new(&make)?,
             probes: ProbeMetrics::new(&make)?,
@@ -127,7 +132,7 @@ impl Metrics {
         self.sync.succeeded(report, triggers, Timestamp::now());
         self.own.succeeded(report);
         match &self.mode {
-            ModeMetrics::Nftables(_) => {}
+            ModeMetrics::Nftables(_) | ModeMetrics::Userspace(_) => {}
             ModeMetrics::Iptables(metrics) => metrics.succeeded(&report.rules),
             ModeMetrics::Ipvs(metrics) => metrics.succeeded(&report.ipvs),
         }
@@ -141,6 +146,7 @@ impl Metrics {
             ModeMetrics::Nftables(metrics) => metrics.failed(!asked_for),
             ModeMetrics::Iptables(metrics) => metrics.failed(full),
             ModeMetrics::Ipvs(metrics) => metrics.failed(),
+            ModeMetrics::Userspace(metrics) => metrics.failed(),
         }
     }
 
@@ -189,6 +195,12 @@ impl Metrics {
         services: usize,
     ) -> Result<()> {
         self.register(traffic::traffic(from, families, services)?)
+    }
+
+    /// Has what the relay of userspace mode counts asked for whenever somebody scrapes. At most
+    /// `services` Services have series of their own.
+    pub(crate) fn relayed(&self, read: ReadCounts, services: usize) -> Result<()> {
+        self.register(userspace::relayed(read, services)?)
     }
 
     /// Has the packets that rules of iptables mode count read whenever somebody scrapes. Where the

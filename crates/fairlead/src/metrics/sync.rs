@@ -34,8 +34,8 @@ pub(super) struct SyncMetrics {
     unserved: Mutex<UnservedTally>,
 }
 
-/// How long syncs took, by their kind. Of the mode whose syncs kube-proxy does not tell apart there
-/// is no such thing.
+/// How long syncs took, by their kind. Of the modes whose syncs kube-proxy does not tell apart
+/// there is no such thing.
 #[derive(Debug)]
 struct Apart {
     full: Served<Histogram>,
@@ -52,7 +52,7 @@ impl SyncMetrics {
             )?,
             apart: match mode {
                 Mode::Nftables | Mode::Iptables => Some(Apart::new(make)?),
-                Mode::Ipvs => None,
+                Mode::Ipvs | Mode::Userspace => None,
             },
             last: make.time(
                 "kubeproxy_sync_proxy_rules_last_timestamp_seconds",

@@ -9,6 +9,7 @@ mod ipvs;
 mod node;
 mod table;
 mod traffic;
+mod userspace;
 mod values;
 
 pub(crate) use exposition::Metric;

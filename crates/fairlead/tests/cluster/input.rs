@@ -49,7 +49,7 @@ fn a_configuration_with_mistakes() -> Result<(), Failed> {
         ("mode: [nftables\n", format!("{name}:")),
         (
             "mode: nftable\n",
-            "there is no mode \"nftable\"; set it to nftables, iptables or ipvs, or leave it empty"
+            "there is no mode \"nftable\"; set it to nftables, iptables, ipvs or userspace, or leave it empty"
                 .to_owned(),
         ),
         (

@@ -135,7 +135,7 @@ fn a_mode_that_is_not_built_is_refused() -> Result<(), Failed> {
     hear(
         &proxy,
         "/var/lib/kube-proxy/config.conf:52: mode: mode ebpf is not available yet; \
-         set it to nftables, iptables or ipvs, or leave it empty",
+         set it to nftables, iptables, ipvs or userspace, or leave it empty",
     )?;
     ended(&mut proxy)?;
     assert!(!cluster.is_programmed()?);

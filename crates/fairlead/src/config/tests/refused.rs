@@ -176,10 +176,9 @@ fn networks_are_refused_with_their_index() {
 
 #[test]
 fn modes_that_are_not_there_are_refused() {
-    let instead = "; set it to nftables, iptables or ipvs, or leave it empty";
+    let instead = "; set it to nftables, iptables, ipvs or userspace, or leave it empty";
     for (mode, message) in [
         ("ebpf", "mode ebpf is not available yet"),
-        ("userspace", "mode userspace is not available yet"),
         ("kernelspace", "mode kernelspace is for Windows"),
         ("non-existing", "there is no mode \"non-existing\""),
     ] {

@@ -8,7 +8,7 @@ use super::{by_file, by_flags, file, given};
 use crate::cli::flags::{Given, Invocation};
 use crate::config::complete::{Completed, complete};
 use crate::config::validate::Findings;
-use crate::config::{UserspaceOptions, file as files, userspace, yaml};
+use crate::config::{Mode, UserspaceOptions, file as files, userspace, yaml};
 
 /// What userspace mode is told, or what is wrong.
 type Told = Result<(UserspaceSettings, UserspaceOptions), Vec<String>>;
@@ -152,6 +152,11 @@ fn what_cannot_be_is_refused() {
         ),
         ("userspace-dial-timeouts", "", format!("is empty; {give}")),
         (
+            "once",
+            "true",
+            "nobody carries traffic in userspace mode once the program has ended".to_owned(),
+        ),
+        (
             "userspace-dial-timeouts",
             "1s,1s,1s,1s,1s,1s,1s,1s,1s",
             format!("has 9 durations; {give}"),
@@ -232,4 +237,46 @@ fn what_is_written_for_other_modes_suits_kube_proxy() {
     let of_the_mode = complete(&in_mode("userspace", &[]), None).config;
     let text = yaml(&of_the_mode).unwrap();
     assert!(text.contains("\nudpIdleTimeout: 30s\n"), "{text}");
+}
+
+#[test]
+fn what_other_modes_have_counts_in_it_too() {
+    let fields =
+        "mode: userspace\niptables: {masqueradeBit: 7, masqueradeAll: true, syncPeriod: 40s}";
+    let flags = [
+        "--proxy-mode=userspace",
+        "--iptables-masquerade-bit=7",
+        "--masquerade-all",
+        "--iptables-sync-period=40s",
+    ];
+    for configured in [by_file(fields, &[]), by_flags(&flags)] {
+        let configured = configured.unwrap();
+        assert_eq!(configured.warnings, [""; 0]);
+        let options = configured.options;
+        assert_eq!(options.mode, Mode::Userspace);
+        assert_eq!(options.sync_period, Duration::from_secs(40));
+        let settings = options.settings;
+        assert_eq!(settings.masquerade_mark, 1 << 7);
+        assert!(settings.masquerade_all && settings.scheduling_by_service);
+        assert!(settings.node_port_addresses.all && !settings.traffic_counters);
+    }
+}
+
+#[test]
+fn what_does_not_count_in_it_is_told() {
+    let flags = [
+        "--proxy-mode=userspace",
+        "--traffic-counters",
+        "--ipvs-fallback=none",
+        "--iptables-variant=nft",
+        "--nftables-masquerade-bit=3",
+    ];
+    let expected = [
+        "--nftables-masquerade-bit does not count in userspace mode; use --iptables-masquerade-bit",
+        "--traffic-counters does not count in userspace mode; the relay counts by itself, see \
+         fairlead_userspace_* at /metrics",
+        "--iptables-variant does not count in userspace mode; it is for iptables mode",
+        "--ipvs-fallback does not count in userspace mode; it is for ipvs mode",
+    ];
+    assert_eq!(by_flags(&flags).unwrap().warnings, expected);
 }

@@ -12,6 +12,7 @@ use super::super::Metrics;
 use super::exposition::{Exposition, parse};
 use super::iptables::counted;
 use super::node::Node;
+use super::userspace::counts;
 
 /// What there is in a mode when everything has happened once.
 pub(crate) fn everything(mode: Mode) -> Exposition {
@@ -21,6 +22,11 @@ pub(crate) fn everything(mode: Mode) -> Exposition {
         Mode::Nftables => node.count_traffic(10),
         Mode::Iptables => node.metrics.packets(counted(Some(1))).unwrap(),
         Mode::Ipvs => {}
+        Mode::Userspace => {
+            let counts = counts(&[("web", "", Family::V4, 1)]);
+            let read = Box::new(move || counts.clone());
+            node.metrics.relayed(read, 10).unwrap();
+        }
     }
     let metrics = &node.metrics;
     metrics.features(&Gates::default());

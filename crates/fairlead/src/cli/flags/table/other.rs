@@ -48,7 +48,7 @@ pub(super) static OURS: [Flag; 10] = [
     Flag::new(
         "metrics-max-services",
         Slot::Int(|flags| &mut flags.other.metrics_max_services),
-        "How many Services may have metrics of their own, in nftables mode.",
+        "How many Services may have metrics of their own, in nftables and userspace mode.",
     )
     .standing(Standing::Always),
     Flag::of(

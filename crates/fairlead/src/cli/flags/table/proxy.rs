@@ -7,7 +7,7 @@ pub(super) static FLAGS: [Flag; 27] = [
         "proxy-mode",
         &["mode"],
         Slot::Text(|flags| &mut flags.config.mode),
-        "How Services are implemented: nftables, which is also meant by nothing, or iptables.",
+        "How Services are implemented: nftables, which is also meant by nothing, iptables, ipvs or userspace.",
     ),
     Flag::of(
         "bind-address",

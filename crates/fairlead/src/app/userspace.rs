@@ -1,0 +1,75 @@
+//! Opens userspace mode: its relay, and its parts of the kernel.
+
+use anyhow::Context;
+use tracing::{info, warn};
+
+use fairlead_backends::engine::Engine;
+use fairlead_backends::nftables::table;
+use fairlead_backends::userspace::{Parts, Userspace};
+use fairlead_core::address::Family;
+use fairlead_kernel::nft::watched::WatchedNft;
+use fairlead_kernel::routing::PolicyRouting;
+use fairlead_kernel::sysctl::{ProcSys, Sysctls};
+use fairlead_relay::settings::Settings;
+use fairlead_relay::{RelayHandle, SocketRelay};
+
+use super::Options;
+use super::proxier::Proxier;
+
+/// Parameters that have the kernel look at the mark where this mode does not mean it.
+const CONTRARY: [(&str, &str); 2] = [
+    (
+        "net/ipv4/conf/all/src_valid_mark",
+        "what pods send to Services is taken for spoofed where rp_filter is on",
+    ),
+    (
+        "net/ipv4/tcp_fwmark_accept",
+        "answers of Services do not leave this host",
+    ),
+];
+
+/// Opens the engine for these families, and its relay.
+///
+/// # Errors
+/// The relay cannot start, or the kernel cannot be talked to.
+pub(super) fn open(
+    options: &Options,
+    families: &[Family],
+) -> anyhow::Result<(Box<dyn Proxier>, RelayHandle)> {
+    let relay = SocketRelay::open(settings(options)).context("cannot start the relay")?;
+    let handle = relay.handle();
+    let tables: Vec<_> = families.iter().copied().map(table).collect();
+    let parts = Parts {
+        relay,
+        nft: WatchedNft::open(&tables).context("cannot talk to nf_tables")?,
+        routing: PolicyRouting::open().context("cannot talk to the kernel about routing")?,
+    };
+    warn_of_contrary_parameters();
+    info!("carrying connections in this process; rules of nf_tables bring them");
+    let engine = Engine::new(Userspace::default(), parts, families);
+    Ok((Box::new(engine), handle))
+}
+
+/// What the relay is told. What is sent to endpoints has the mark of masquerading, which tells the
+/// rules that it is no client's.
+pub(super) fn settings(options: &Options) -> Settings {
+    let asked = &options.userspace;
+    Settings {
+        dial_timeouts: asked.dial_timeouts.clone(),
+        udp_idle: asked.udp_idle,
+        max_connections: asked.max_connections,
+        threads: asked.threads,
+        own_mark: options.settings.masquerade_mark,
+        ..Settings::default()
+    }
+}
+
+fn warn_of_contrary_parameters() {
+    for (name, effect) in CONTRARY {
+        let is_on = ProcSys.read(name).is_ok_and(|value| value.trim() != "0");
+        if is_on {
+            let name = name.replace('/', ".");
+            warn!("{name} is on: {effect}; set it to 0");
+        }
+    }
+}
