@@ -10,6 +10,9 @@ mod recorded;
 #[path = "rig/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod rig;
+#[path = "rig/watch.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod watch;
 
 use std::process::ExitCode;
 

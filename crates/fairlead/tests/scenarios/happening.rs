@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use fairlead_core::address::Protocol;
@@ -56,7 +56,24 @@ pub(crate) fn happens(scenario: &Scenario, mode: Mode) -> Result<(), Failed> {
     proxy.end(Signal::SIGTERM)
 }
 
-/// Asks all questions of a mode at the same time, and says which were not answered as expected.
+/// A question on its way.
+enum Asked<'scope, 'a> {
+    /// With all others of the kind.
+    Now(ScopedJoinHandle<'scope, Result<Answer, LabError>>),
+    /// Alone.
+    Later(&'a Question, Asker),
+}
+
+impl Asked<'_, '_> {
+    fn answer(self, lab: &Lab) -> Result<Answer, LabError> {
+        match self {
+            Asked::Now(asked) => asked.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Asked::Later(question, asker) => question.ask(lab, asker),
+        }
+    }
+}
+
+/// Asks all questions of a mode, at the same time where they do not mind, and says which were not answered as expected.
 fn ask_all(
     lab: &Lab,
     mode: Mode,
@@ -69,14 +86,13 @@ fn ask_all(
         .flat_map(|question| question.askers.iter().map(move |asker| (question, *asker)))
         .collect();
     let answers: Vec<Result<Answer, LabError>> = thread::scope(|scope| {
-        let asked: Vec<_> = pairs
-            .iter()
-            .map(|(question, asker)| scope.spawn(move || question.ask(lab, *asker)))
-            .collect();
-        asked
-            .into_iter()
-            .map(|asked| asked.join().unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
+        let pairs = pairs.iter().copied();
+        let asked = pairs.map(|(question, asker)| match question.minds_others(mode) {
+            true => Asked::Later(question, asker),
+            false => Asked::Now(scope.spawn(move || question.ask(lab, asker))),
+        });
+        let asked: Vec<_> = asked.collect();
+        asked.into_iter().map(|asked| asked.answer(lab)).collect()
     });
     let mut wrong = String::new();
     for ((question, asker), answer) in pairs.into_iter().zip(answers) {
@@ -88,7 +104,7 @@ fn ask_all(
             answer = question.ask(lab, asker)?;
         }
         memory.insert((asker, protocol, to), answer.clone());
-        if !question.accepts(&answer, before.as_ref()) {
+        if !question.accepts(&answer, before.as_ref(), mode) {
             let _ = writeln!(wrong, "  asked {question}\n  {asker} met {answer}");
         }
     }

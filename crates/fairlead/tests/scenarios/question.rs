@@ -91,18 +91,20 @@ impl Question {
     }
 
     /// Whether an answer is as expected; `before` is what the asker met when it last asked.
-    pub(crate) fn accepts(&self, answer: &Answer, before: Option<&Answer>) -> bool {
+    pub(crate) fn accepts(&self, answer: &Answer, before: Option<&Answer>, mode: Mode) -> bool {
         let Answer(series) = answer;
         let errors = answer.errors();
         match &self.expected {
             Expected::All(endpoints, source) => {
-                errors.is_empty() && answer.endpoints() == *endpoints && answer.has_source(*source)
+                errors.is_empty()
+                    && answer.endpoints() == *endpoints
+                    && answer.has_source(self.seen_in(mode, *source))
             }
             Expected::OneOf(endpoints, source) => {
                 errors.is_empty()
                     && series.iter().all(|series| series.by_endpoint.len() == 1)
                     && answer.endpoints().is_subset(endpoints)
-                    && answer.has_source(*source)
+                    && answer.has_source(self.seen_in(mode, *source))
             }
             Expected::Same => before.is_some_and(|before| {
                 errors.is_empty() && answer.by_client().eq(before.by_client())
@@ -111,6 +113,27 @@ impl Question {
                 answer.endpoints().is_empty() && errors == BTreeSet::from([failure.clone()])
             }
             Expected::Nobody => answer.endpoints().is_empty(),
+        }
+    }
+
+    /// Whether its answer depends on who else asks, where endpoints take turns: two clients could
+    /// each meet every second one.
+    pub(crate) fn minds_others(&self, mode: Mode) -> bool {
+        let meets_many =
+            matches!(&self.expected, Expected::All(endpoints, _) if endpoints.len() > 1);
+        meets_many && mode.takes_turns()
+    }
+
+    /// Behind a relay no endpoint sees the client, unless that is asked for, or it was asked itself.
+    fn seen_in(&self, mode: Mode, source: Option<Source>) -> Option<Source> {
+        let (Expected::All(endpoints, _) | Expected::OneOf(endpoints, _)) = &self.expected else {
+            return source;
+        };
+        match mode {
+            Mode::Userspace(Source::Masqueraded) if !endpoints.contains(&self.to) => {
+                source.map(|_| Source::Masqueraded)
+            }
+            _ => source,
         }
     }
 }

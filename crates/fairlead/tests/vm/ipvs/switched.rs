@@ -89,7 +89,7 @@ fn left(lab: &Lab) -> Result<Left, Failed> {
 
 fn expected(mode: Mode) -> Left {
     match mode {
-        Mode::Nftables => [false, false, true, false],
+        Mode::Nftables | Mode::Userspace(_) => [false, false, true, false],
         Mode::Iptables(_) => [false, false, false, true],
         Mode::Ipvs => [true, true, true, false],
     }
