@@ -1,6 +1,6 @@
 //! Measures Fairlead: speed and memory by the number of Services.
 //!
-//! `fairlead-bench [iptables | ipvs [here]] [SERVICES]...`; see docs/PERFORMANCE.md for what the
+//! `fairlead-bench [iptables | ipvs [here] | userspace] [SERVICES]...`; see docs/PERFORMANCE.md for what the
 //! tables say. Everything happens in network namespaces of its own. Nothing is asserted: times are
 //! for people.
 
@@ -15,6 +15,7 @@ mod print;
 mod process;
 mod sync;
 mod tables;
+mod userspace;
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,6 +44,7 @@ fn main() -> anyhow::Result<()> {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["ipvs"] => ipvs::in_the_machine(),
         ["ipvs", "here"] => ipvs::here(),
+        ["userspace", ..] => userspace::measure(),
         ["iptables", ..] => on_this_host(false),
         _ => on_this_host(true),
     }

@@ -80,3 +80,17 @@ pub(crate) fn count(number: usize) -> String {
         .collect();
     groups.join(",")
 }
+
+/// Prints one bar for each number, none of them negative, as long as it is large.
+#[allow(clippy::cast_sign_loss, clippy::cast_precision_loss)]
+pub(crate) fn levels(rows: &[(String, f64)], say: fn(f64) -> String) {
+    let largest = rows
+        .iter()
+        .map(|(_, value)| *value)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    println!();
+    for (label, value) in rows {
+        let length = (value / largest * BAR as f64).round() as usize;
+        println!("  {label:>16} {} {}", "█".repeat(length), say(*value));
+    }
+}

@@ -111,15 +111,19 @@ impl Daemon {
         })
     }
 
-    /// How long its threads have been running on a processor (proc_pid_schedstat, in ns).
+    /// How long its threads have been running on a processor.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
-        let mut total = Duration::ZERO;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let running = text.split(' ').next().unwrap_or_default();
-            total += Duration::from_nanos(running.parse()?);
-        }
-        Ok(total)
+        processor_time(self.child.id())
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) fn wait_until_ready(&mut self) -> anyhow::Result<Duration> {
+        self.wait_until(is_ready)
     }
 
     /// Waits until something is so, and says how long after the start that was.
@@ -153,6 +157,17 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How long the threads of a process have been running on a processor (proc_pid_schedstat, in ns).
+pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    let mut total = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let running = text.split(' ').next().unwrap_or_default();
+        total += Duration::from_nanos(running.parse()?);
+    }
+    Ok(total)
 }
 
 fn is_ready() -> bool {
