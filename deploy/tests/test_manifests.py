@@ -93,9 +93,10 @@ class EveryRendering(unittest.TestCase):
     @each
     def test_capabilities(self, objects):
         iptables = any(volume["name"] == "xtables-lock" for volume in pod(objects)["volumes"])
-        self.assertEqual(
-            daemon(objects)["securityContext"]["capabilities"]["add"],
-            ["NET_ADMIN", "NET_RAW"] if iptables else ["NET_ADMIN"])
+        # Where connections end with the pod they are given time.
+        userspace = pod(objects)["terminationGracePeriodSeconds"] > 5
+        expected = ["NET_ADMIN"] + ["NET_RAW"] * iptables + ["NET_BIND_SERVICE"] * userspace
+        self.assertEqual(daemon(objects)["securityContext"]["capabilities"]["add"], expected)
 
     @each
     def test_nothing_of_the_host_is_mounted_but_the_lock_of_iptables(self, objects):
@@ -247,6 +248,13 @@ class Values(unittest.TestCase):
             with self.subTest(values=values), self.assertRaises(Refused) as refused:
                 helm(values)
             self.assertRegex(str(refused.exception), re.escape(complaint))
+
+    def test_userspace_mode_may_answer_from_any_port_and_ends_slowly(self):
+        for mode, more, seconds in [("nftables", [], 5), ("userspace", ["NET_BIND_SERVICE"], 25)]:
+            objects = helm({"config": {"mode": mode}})
+            self.assertEqual(
+                daemon(objects)["securityContext"]["capabilities"]["add"], ["NET_ADMIN"] + more)
+            self.assertEqual(pod(objects)["terminationGracePeriodSeconds"], seconds)
 
     def test_every_field_of_the_configuration_is_passed_on(self):
         fields = {
