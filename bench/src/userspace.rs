@@ -105,9 +105,15 @@ pub(crate) fn measure() -> anyhow::Result<()> {
     });
     for round in 0..ROUNDS {
         eprintln!("round {} of {ROUNDS} ...", round + 1);
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
+        if round % 2 == 1 {
+            // What gets slower or faster all the while is nobody's advantage.
+            order.reverse();
+        }
         for (at, load) in LOADS.iter().enumerate() {
-            for (subject, measured) in subjects.iter().zip(&mut measured) {
-                measured.runs[at].push(put(&network, subject, load)?);
+            for &who in &order {
+                let run = put(&network, &subjects[who], load)?;
+                measured[who].runs[at].push(run);
             }
         }
     }
