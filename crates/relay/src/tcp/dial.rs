@@ -1,8 +1,11 @@
 //! Calls one endpoint after the other until one answers.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use fairlead_core::route::Target;
@@ -113,12 +116,22 @@ fn call(picked: Picked, client: SocketAddr, way: &Way, settings: &Settings) -> C
 async fn attempt(call: &Call, target: Target, timeout: Duration) -> Result<Socket, Failure> {
     let to = SocketAddr::new(target.address, target.port);
     let stream = connect(to, call).map_err(Failure::of)?;
-    let mut endpoint = Socket::new(stream)
+    let endpoint = Socket::new(stream)
         .map_err(|error| Failure::Host(CallError::from_io("epoll_ctl", to.to_string(), &error)))?;
-    match tokio::time::timeout(timeout, endpoint.connected()).await {
-        Ok(Ok(())) => Ok(endpoint),
-        Ok(Err(error)) => Err(Failure::Endpoint(error)),
-        Err(_elapsed) => Err(Failure::Endpoint(io::ErrorKind::TimedOut.into())),
+    match answer(&endpoint, timeout).await {
+        Ok(()) => Ok(endpoint),
+        Err(error) => Err(Failure::Endpoint(error)),
+    }
+}
+
+/// Waits until an endpoint has answered. One on this node has when the runtime looks for the first
+/// time, which saves a timer, and with it a wake-up of the runtime by itself.
+async fn answer(endpoint: &Socket, timeout: Duration) -> io::Result<()> {
+    tokio::task::yield_now().await;
+    let mut connected = pin!(endpoint.connected());
+    match poll_fn(|cx| Poll::Ready(connected.as_mut().poll(cx))).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => tokio::time::timeout(timeout, connected).await?,
     }
 }
 

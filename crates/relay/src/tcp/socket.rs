@@ -31,9 +31,22 @@ impl Socket {
     }
 
     /// Waits until a connection is made.
-    pub(super) async fn connected(&mut self) -> io::Result<()> {
-        self.stream.writable().await?;
-        self.stream.take_error()?.map_or(Ok(()), Err)
+    pub(super) async fn connected(&self) -> io::Result<()> {
+        let ready = self.stream.ready(Interest::WRITABLE).await?;
+        match ready.is_write_closed() {
+            // A connection that is broken cannot be told from one that was never made.
+            true => Err(self
+                .broken()
+                .unwrap_or(io::ErrorKind::ConnectionReset.into())),
+            false => Ok(()),
+        }
+    }
+
+    fn broken(&self) -> Option<io::Error> {
+        match self.stream.take_error() {
+            Ok(Some(error)) | Err(error) => Some(error),
+            Ok(None) => None,
+        }
     }
 
     /// Receives into a buffer; nothing if the peer sends no more.
@@ -83,11 +96,8 @@ impl Socket {
         self.forget_room();
         match self.stream.poll_write_ready(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(error),
-            Poll::Ready(Ok(())) => match self.stream.take_error() {
-                Ok(Some(error)) | Err(error) => Poll::Ready(error),
-                // It is over both ways, which is no news.
-                Ok(None) => Poll::Pending,
-            },
+            // If nothing is wrong it is over both ways, which is no news.
+            Poll::Ready(Ok(())) => self.broken().map_or(Poll::Pending, Poll::Ready),
             Poll::Pending => Poll::Pending,
         }
     }
