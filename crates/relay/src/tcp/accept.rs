@@ -9,7 +9,7 @@ use fairlead_kernel::error::CallError;
 use fairlead_kernel::transparent::tcp;
 use tokio::io::Interest;
 
-use super::connection;
+use super::connection::Task;
 use super::dial::Caller;
 use crate::entrance::Entrance;
 
@@ -48,26 +48,33 @@ impl Drop for Listening {
 }
 
 async fn accept(listener: Arc<Listener>, entrance: Arc<Entrance>) {
+    let mut is_told = false;
     while listener.readable().await.is_ok() {
         match listener.try_io(Interest::READABLE, || tcp::accept(&listener)) {
-            Ok((stream, client)) => welcome(stream, client, &entrance),
+            Ok((stream, client)) => {
+                is_told = false;
+                welcome(stream, client, &entrance);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
-            Err(error) => consider(&error, entrance.address).await,
+            Err(error) if is_of_one(&error) => {}
+            Err(error) => {
+                if !is_told {
+                    tracing::warn!(listener = %entrance.address, %error, "cannot accept");
+                }
+                is_told = true;
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
 
-/// One connection's misfortune (accept(2)) is no reason to wait, another error is.
-async fn consider(error: &io::Error, listener: SocketAddr) {
+/// Whether an error is the misfortune of one connection (accept(2)), and no reason to wait.
+fn is_of_one(error: &io::Error) -> bool {
     let own = [libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM];
-    if error
+    error
         .raw_os_error()
-        .is_none_or(|errno| !own.contains(&errno))
-    {
-        tracing::warn!(%listener, %error, "cannot accept");
-        tokio::time::sleep(PAUSE).await;
-    }
+        .is_some_and(|errno| own.contains(&errno))
 }
 
 /// Hands a connection to a worker, if it may be carried.
@@ -98,5 +105,5 @@ fn welcome(stream: TcpStream, client: SocketAddr, entrance: &Entrance) {
         place,
         load: worker.load(),
     };
-    worker.runtime.spawn(connection::carry(Box::new(caller)));
+    worker.runtime.spawn(Task::new(caller));
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use fairlead_core::route::Target;
 
@@ -13,10 +13,32 @@ use crate::places::Place;
 use crate::workers::Load;
 
 /// Finds an endpoint for a connection and carries it until both sides have said all.
-pub(super) async fn carry(caller: Box<Caller>) {
-    // What dialling needs is not to be kept as long as the connection lasts.
-    if let Some(connection) = Box::pin(dial::dial(*caller)).await {
-        connection.await;
+///
+/// Not an `async fn`, which would keep room for what it dials with, and room for two connections.
+pub(super) enum Task {
+    Dials(Pin<Box<dyn Future<Output = Option<Connection>> + Send>>),
+    Carries(Connection),
+}
+
+impl Task {
+    pub(super) fn new(caller: Caller) -> Task {
+        Task::Dials(Box::pin(dial::dial(caller)))
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut *self {
+                Task::Carries(connection) => return Pin::new(connection).poll(cx),
+                Task::Dials(dial) => match ready!(dial.as_mut().poll(cx)) {
+                    Some(connection) => *self = Task::Carries(connection),
+                    None => return Poll::Ready(()),
+                },
+            }
+        }
     }
 }
 
@@ -133,5 +155,15 @@ impl Future for Connection {
             }
         }
         Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Task>() <= 200, "{}", size_of::<Task>());
     }
 }
