@@ -96,7 +96,7 @@ async fn ladder(
             }
             Err(Failure::Ports) => tracing::debug!(%target, "no port left to call from"),
             Err(Failure::Host(error)) => {
-                tracing::warn!(%target, %error, "cannot call");
+                tracing::debug!(%target, %error, "cannot call");
                 break;
             }
         }

@@ -1,0 +1,154 @@
+//! When the process has no descriptors left. They are the process's, so this is one of its own.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{self, Command, ExitCode};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead_core::address::{Family, Protocol};
+use fairlead_core::api::ObjectName;
+use fairlead_core::model::ServicePortName;
+use fairlead_core::route::{Pool, Target};
+use fairlead_core::scheduling::Scheduler;
+use fairlead_kernel::netns::{self, Netns};
+use fairlead_relay::SocketRelay;
+use fairlead_relay::handle::{
+    Listener, ListenerAddress, Op, Relay, Source, Upstream, UpstreamName,
+};
+use fairlead_relay::settings::Settings;
+use libtest_mimic::{Arguments, Trial};
+use socket2::{Domain, Socket, Type};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    // Before there is a second thread, which begins where this one is.
+    Netns::anonymous()
+        .and_then(|netns| netns.enter())
+        .or_else(|_| netns::become_root_in_private())
+        .expect(netns::USER_NAMESPACE_HINT);
+    let trial = Trial::test(
+        "without_descriptors_nobody_is_served_and_nothing_spins",
+        || {
+            without_descriptors_nobody_is_served_and_nothing_spins();
+            Ok(())
+        },
+    );
+    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+}
+
+fn without_descriptors_nobody_is_served_and_nothing_spins() {
+    run("ip link set lo up");
+    run(&format!("prlimit --pid {} --nofile=300:300", process::id()));
+    let endpoint = endpoint();
+    let mut relay = SocketRelay::open(Settings {
+        takes_direct: true,
+        threads: 1,
+        ..Settings::default()
+    })
+    .unwrap();
+    let to = listen(&mut relay, endpoint.local_addr().unwrap());
+    // Half of the limit, two for each.
+    assert_eq!(relay.handle().counts().max_connections, 75);
+
+    let (first, second) = (client(), client());
+    let stat = File::open("/proc/self/stat").unwrap();
+    let mut eaten = eat();
+    first.connect(&to.into()).unwrap();
+    let before = ticks(&stat);
+    thread::sleep(Duration::from_secs(1));
+    let spent = ticks(&stat) - before;
+    assert!(
+        spent < 20,
+        "{spent} hundredths of a second spent on waiting"
+    );
+
+    // One for what is accepted, none to call the endpoint with.
+    eaten.pop();
+    let heard = (&first).read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(ErrorKind::ConnectionReset));
+    let now = relay.handle().counts();
+    let now = now.upstreams.values().next().unwrap();
+    assert_eq!((now.sums.dial_failures, now.now.set_aside), (0, 0));
+
+    drop(eaten);
+    let begin = Instant::now();
+    second.connect(&to.into()).unwrap();
+    let (mut served, _) = endpoint.accept().unwrap();
+    served.write_all(b"x").unwrap();
+    assert_eq!((&second).read(&mut [0]).unwrap(), 1);
+    assert!(begin.elapsed() < Duration::from_secs(1));
+}
+
+fn run(command: &str) {
+    let output = Command::new("sh").args(["-ec", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+}
+
+fn client() -> Socket {
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let timeout = Some(Duration::from_secs(10));
+    client.set_read_timeout(timeout).unwrap();
+    client
+}
+
+/// An endpoint that is connected to when the kernel says so: nobody accepts.
+fn endpoint() -> TcpListener {
+    let address = SocketAddr::from((Ipv4Addr::new(127, 0, 1, 1), 80));
+    TcpListener::bind(address).unwrap()
+}
+
+/// All descriptors that are left.
+fn eat() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+/// The CPU time of this process in hundredths of a second (proc_pid_stat(5)).
+fn ticks(mut stat: &File) -> u64 {
+    let mut line = String::new();
+    stat.rewind().unwrap();
+    stat.read_to_string(&mut line).unwrap();
+    let mut fields = line.split_whitespace().skip(13);
+    let mut next = || fields.next().unwrap().parse::<u64>().unwrap();
+    next() + next()
+}
+
+fn listen(relay: &mut SocketRelay, endpoint: SocketAddr) -> SocketAddr {
+    let name = UpstreamName {
+        port: ServicePortName {
+            service: ObjectName::new("test", "service"),
+            port: "tcp".into(),
+            protocol: Protocol::Tcp,
+        },
+        family: Family::V4,
+    };
+    let target = Target {
+        address: endpoint.ip(),
+        port: endpoint.port(),
+    };
+    let upstream = Upstream {
+        cluster: [target].into(),
+        local: Arc::default(),
+        here: Arc::default(),
+        scheduler: Scheduler::Rr,
+        affinity_seconds: None,
+    };
+    let address = ListenerAddress {
+        family: Family::V4,
+        protocol: Protocol::Tcp,
+        port: 11000,
+    };
+    let listener = Listener {
+        upstream: name.clone(),
+        pool: Pool::Cluster,
+        source: Source::Node,
+    };
+    let ops = [
+        Op::SetUpstream(name, upstream),
+        Op::Listen(address, listener),
+    ];
+    assert_eq!(relay.apply(&ops), []);
+    address.socket()
+}
