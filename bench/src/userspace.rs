@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use fairlead_lab::privilege;
@@ -130,7 +131,15 @@ pub(crate) fn measure() -> anyhow::Result<()> {
 fn put(network: &Network, subject: &Subject, load: &Load) -> anyhow::Result<Run> {
     let before = subject.processor_time()?;
     let to = subject.to[load.port];
-    let done = network.clients.run(|| (load.put)(to, LASTING))??;
+    let done = network.clients.run(|| (load.put)(to, LASTING))?;
+    let done = done.with_context(|| format!("{}, {}", subject.name, load.name))?;
+    if done.errors > 0 {
+        let Done { count, errors, .. } = done;
+        eprintln!(
+            "{}, {}: {errors} errors beside {count}",
+            subject.name, load.name
+        );
+    }
     Ok(Run {
         done,
         processor: subject.processor_time()?.saturating_sub(before),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream as Stream};
@@ -83,7 +83,6 @@ pub(super) fn bulk(to: SocketAddr, lasting: Duration) -> anyhow::Result<Done> {
         over.store(true, Relaxed);
     });
     let (count, took) = (taken.into_inner(), started.elapsed());
-    ensure!(count > 0, "nothing was sent");
     Ok(Done {
         count,
         errors: 0,
@@ -149,7 +148,6 @@ fn at_once<F: Future<Output = (u64, u64)> + Send + 'static>(
             let (more, wrong) = done?;
             (count, errors) = (count + more, errors + wrong);
         }
-        ensure!(count > 0, "nobody was answered");
         let took = started.elapsed();
         Ok(Done {
             count,

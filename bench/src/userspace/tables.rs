@@ -40,7 +40,7 @@ fn float(count: u64) -> f64 {
 
 /// Processor time in seconds, of a million connections or requests, or a gigabyte.
 fn processor(run: &Run, each: f64) -> f64 {
-    run.processor.as_secs_f64() * each / float(run.done.count)
+    run.processor.as_secs_f64() * each / float(run.done.count.max(1))
 }
 
 fn load(measured: &[Measured], at: usize, title: &str, unit: &str, of: fn(&Run) -> f64) {
