@@ -10,6 +10,8 @@ use crate::rules;
 pub struct FakeRelay {
     relayed: Relayed,
     occupied: BTreeSet<ListenerAddress>,
+    /// How many listeners there can be, if that is limited: one more is refused with `EMFILE`.
+    pub limit: Option<usize>,
 }
 
 impl FakeRelay {
@@ -33,12 +35,22 @@ impl FakeRelay {
         rules::check(&self.relayed, op)?;
         if let Op::Listen(address, _) = op
             && !self.relayed.listeners.contains_key(address)
-            && self.occupied.contains(address)
         {
-            return Err(libc::EADDRINUSE);
+            self.open(address)?;
         }
         rules::note(&mut self.relayed, op);
         Ok(())
+    }
+
+    fn open(&self, address: &ListenerAddress) -> Result<(), i32> {
+        let open = self.relayed.listeners.len();
+        if self.limit.is_some_and(|limit| open >= limit) {
+            return Err(libc::EMFILE);
+        }
+        match self.occupied.contains(address) {
+            true => Err(libc::EADDRINUSE),
+            false => Ok(()),
+        }
     }
 }
 
