@@ -8,6 +8,7 @@
 //! The mark leads to a routing table in which every address is this host's. A connection has it,
 //! too: its later packets find their socket by it, whatever has become of its Service.
 
+use fairlead_core::address::Family;
 use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::{BaseHook, Chain, ChainKind, Hook, SetName};
 
@@ -18,6 +19,8 @@ const DIVERT: &str = "divert";
 const TO_LISTENER: &str = "to-listener";
 /// Assigned Internet protocol number of TCP.
 const TCP: u8 = 6;
+/// The same of ICMP, in IPv4 and in IPv6.
+const ICMP: [u8; 2] = [1, 58];
 
 impl Frame {
     /// The bit of packets that go to a listener.
@@ -67,6 +70,13 @@ impl Frame {
                 self.has_socket(),
                 divert(),
             ]),
+            Rule::new([
+                Statement::IsProtocol(self.icmp()),
+                self.has_socket(),
+                divert(),
+            ])
+            .comment("what is told of it on its way, as that a packet was too large"),
+            leave_older(),
             leave_translated(),
             Rule::new([Statement::IsOriginal, Statement::Jump("services".into())]),
             Rule::new([
@@ -95,6 +105,7 @@ impl Frame {
                 self.has_socket(),
                 Statement::Goto(DIVERT.into()),
             ]),
+            leave_older(),
             leave_translated(),
             Rule::new([Statement::Jump("services".into())]),
         ]
@@ -102,6 +113,14 @@ impl Frame {
 
     fn has_socket(&self) -> Statement {
         Statement::HasConnectionMark(self.portal_mark())
+    }
+
+    fn icmp(&self) -> u8 {
+        let [v4, v6] = ICMP;
+        match self.family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
     }
 
     fn to_listener(&self) -> Vec<Rule> {
@@ -136,6 +155,17 @@ fn by_both(condition: Option<&Statement>, map: fn(&Maps) -> SetName) -> [Rule; 2
         rule(None, key::address(), &BY_ADDRESS),
         rule(Some(here), key::nodeport(), &BY_NODEPORT),
     ]
+}
+
+/// A connection that is older than the Service has its endpoint: somebody else has had the address.
+/// A listener would reset it.
+fn leave_older() -> Rule {
+    Rule::new([
+        Statement::IsProtocol(TCP),
+        Statement::Established,
+        Statement::Return,
+    ])
+    .comment("it goes on as it began")
 }
 
 /// Of a connection that another mode has begun, the packets go on as it began.

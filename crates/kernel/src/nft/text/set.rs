@@ -176,10 +176,12 @@ pub(super) fn protocol_text(number: u8) -> String {
     protocol(number).map_or_else(|| number.to_string(), ToOwned::to_owned)
 }
 
-/// The names of the protocols that a Service can have. `nft` knows many more, from the
-/// system's `/etc/protocols`; it reads numbers too.
+/// The names of the protocols that a Service can have, and of those that tell of its packets. `nft`
+/// knows many more, from the system's `/etc/protocols`; it reads numbers too.
 pub(in super::super) fn protocol(number: u8) -> Option<&'static str> {
     match i32::from(number) {
+        libc::IPPROTO_ICMP => Some("icmp"),
+        libc::IPPROTO_ICMPV6 => Some("ipv6-icmp"),
         libc::IPPROTO_TCP => Some("tcp"),
         libc::IPPROTO_UDP => Some("udp"),
         libc::IPPROTO_SCTP => Some("sctp"),
