@@ -66,6 +66,12 @@ pub trait Mode: Sized {
     /// When something is to be done that has to wait for a while, if anything is.
     fn chores_due(installed: &Self::Installed) -> Option<Instant>;
 
+    /// Services that went without something that there is by now: the next sync looks at them as if
+    /// they had changed.
+    fn again(_: &Self::Installed) -> Vec<ObjectName> {
+        Vec::new()
+    }
+
     /// Takes in what a refusal tells of this kernel. True if a plan would be another one now.
     fn learn(&mut self, _: &Self::Error) -> bool {
         false

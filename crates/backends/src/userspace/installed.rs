@@ -1,22 +1,22 @@
 //! What is known to be installed, and the way from there to what should be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
-use fairlead_core::route::Target;
 use fairlead_kernel::routing::RoutingOp;
-use fairlead_relay::handle::{Listener, ListenerAddress, Op, Upstream, UpstreamName};
+use fairlead_relay::handle::{ListenerAddress, Op, Upstream, UpstreamName};
 
 use super::frame::Frame;
 use super::port::{Doors, Port, Served, Way, refuse};
 use super::ports::Ports;
+use super::relayed::{RelayOps, Relayed, has, with_here};
 use super::routing::Rerouting;
 use super::steps::Steps;
-use crate::nftables::{self, PortState, Portals};
+use crate::nftables::{self, Group, PortState, Portals};
 
 /// What a sync wants to be different.
 pub(super) type Changes = crate::engine::Changes<Frame, Port, ()>;
@@ -31,32 +31,19 @@ pub struct Installed {
     pub(super) routing: Rerouting,
     /// What Services ask for in vain.
     unheeded: BTreeMap<ObjectName, String>,
-}
-
-/// What the relay has of a service port.
-#[derive(Debug)]
-pub(super) struct Relayed {
-    pub(super) name: UpstreamName,
-    pub(super) upstream: Upstream,
-    /// The endpoints of this node, the host's own addresses too.
-    pub(super) on_node: Arc<[Target]>,
-    pub(super) listeners: BTreeMap<Way, ListenerAddress>,
-}
-
-/// What is done before the rules, and what after.
-#[derive(Debug, Default)]
-pub(super) struct RelayOps {
-    pub(super) before: Vec<Op>,
-    pub(super) after: Vec<Op>,
-    /// Not to be given away before all is done.
-    freed: Vec<ListenerAddress>,
+    /// Services for which no port was left.
+    starved: BTreeSet<ObjectName>,
+    /// Those of them that went without one before the last was freed.
+    pub(super) again: BTreeSet<ObjectName>,
+    /// When that was.
+    changed_at: Option<Instant>,
 }
 
 impl Installed {
     /// The way from here to what the changes want.
     pub(super) fn advance(mut self, changes: Changes) -> (Steps, Installed) {
         let mut steps = Steps::default();
-        let rules_due = self.chores_due().is_some_and(|at| at <= changes.now);
+        let rules_due = self.rules.chores_due().is_some_and(|at| at <= changes.now);
         let (relay, mut rules) = self.take_in(changes);
         rules.chores = rules_due.then_some(());
         (steps.rules, self.rules) = std::mem::take(&mut self.rules).advance(rules);
@@ -87,31 +74,50 @@ impl Installed {
             self.reframe(frame, &mut ops);
         }
         for (service, ports) in changes.groups {
-            let mut old = self.groups.remove(&service).unwrap_or_default();
-            let (mut relayed, mut group, mut why) = (Vec::new(), Vec::new(), None);
-            for port in ports {
-                why = why.or_else(|| port.unheeded.clone());
-                let mut state = port.rules;
-                if let Some(served) = port.served {
-                    let old = take(&mut old, &served.name);
-                    match self.serve(served, old, &mut state, &mut ops) {
-                        Ok(it) => relayed.push(it),
-                        Err(out_of_ports) => why = Some(out_of_ports),
+            let group = self.take_service(&service, ports, &mut ops);
+            rules.groups.push((service, group));
+        }
+        let freed = std::mem::take(&mut ops.freed);
+        self.again = match freed.is_empty() {
+            true => BTreeSet::new(),
+            false => self.starved.clone(),
+        };
+        self.changed_at = Some(changes.now);
+        freed.into_iter().for_each(|at| self.ports.free(at));
+        (ops, rules)
+    }
+
+    /// A Service has other ports now. Returns what they have in the table.
+    fn take_service(
+        &mut self,
+        service: &ObjectName,
+        ports: Box<[Port]>,
+        ops: &mut RelayOps,
+    ) -> Group {
+        let mut old = self.groups.remove(service).unwrap_or_default();
+        let (mut relayed, mut group, mut why) = (Vec::new(), Vec::new(), None);
+        self.starved.remove(service);
+        for port in ports {
+            why = why.or(port.unheeded);
+            let mut state = port.rules;
+            if let Some(served) = port.served {
+                let old = take(&mut old, &served.name);
+                match self.serve(served, old, &mut state, ops) {
+                    Ok(it) => relayed.push(it),
+                    Err(out_of_ports) => {
+                        self.starved.insert(service.clone());
+                        why = Some(out_of_ports);
                     }
                 }
-                group.push(state);
             }
-            old.into_iter().for_each(|gone| ops.remove(gone));
-            self.note_unheeded(&service, why);
-            if !relayed.is_empty() {
-                self.groups.insert(service.clone(), relayed);
-            }
-            rules.groups.push((service, group.into()));
+            group.push(state);
         }
-        for at in std::mem::take(&mut ops.freed) {
-            self.ports.free(at);
+        old.into_iter().for_each(|gone| ops.remove(gone));
+        self.note_unheeded(service, why);
+        if !relayed.is_empty() {
+            self.groups.insert(service.clone(), relayed);
         }
-        (ops, rules)
+        group.into()
     }
 
     /// Gives a service port its listeners, and its rows their ports.
@@ -186,7 +192,8 @@ impl Installed {
 
     /// When something is to be done that waits.
     pub(super) fn chores_due(&self) -> Option<Instant> {
-        self.rules.chores_due()
+        let again = self.changed_at.filter(|_| !self.again.is_empty());
+        [self.rules.chores_due(), again].into_iter().flatten().min()
     }
 
     /// What Services ask for in vain.
@@ -197,65 +204,9 @@ impl Installed {
     }
 }
 
-impl RelayOps {
-    /// What makes of what was there what is wanted. Endpoints are known before anybody listens for
-    /// them.
-    fn exchange(&mut self, old: Option<Relayed>, now: &Relayed) {
-        let name = &now.name;
-        if old.as_ref().is_none_or(|old| old.upstream != now.upstream) {
-            let set = Op::SetUpstream(name.clone(), now.upstream.clone());
-            self.before.push(set);
-        }
-        let before = old.as_ref().map(|old| &old.listeners);
-        for (way, at) in &now.listeners {
-            if !has(before, *way) {
-                self.before.push(Op::Listen(*at, listener(name, *way)));
-            }
-        }
-        for (way, at) in old.into_iter().flat_map(|old| old.listeners) {
-            if !now.listeners.contains_key(&way) {
-                self.close(at);
-            }
-        }
-    }
-
-    fn remove(&mut self, gone: Relayed) {
-        for at in gone.listeners.into_values() {
-            self.close(at);
-        }
-        self.after.push(Op::RemoveUpstream(gone.name));
-    }
-
-    fn close(&mut self, at: ListenerAddress) {
-        self.after.push(Op::Close(at));
-        self.freed.push(at);
-    }
-}
-
-/// The listener of a way to a service port.
-fn listener(name: &UpstreamName, way: Way) -> Listener {
-    Listener {
-        upstream: name.clone(),
-        pool: way.pool,
-        source: way.source,
-    }
-}
-
-fn has(listeners: Option<&BTreeMap<Way, ListenerAddress>>, way: Way) -> bool {
-    listeners.is_some_and(|listeners| listeners.contains_key(&way))
-}
-
 fn take(from: &mut Vec<Relayed>, name: &UpstreamName) -> Option<Relayed> {
     let at = from.iter().position(|it| it.name == *name)?;
     Some(from.swap_remove(at))
-}
-
-/// Without those endpoints that have an address of the host: what they answer to somebody else's
-/// address would leave by another way.
-fn with_here(upstream: Upstream, is_host: impl Fn(&IpAddr) -> bool) -> Upstream {
-    let here = upstream.here.iter().copied();
-    let here = here.filter(|target| !is_host(&target.address)).collect();
-    Upstream { here, ..upstream }
 }
 
 /// Writes the ports of listeners into the rows of the destinations that lead there.

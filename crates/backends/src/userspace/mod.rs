@@ -15,6 +15,7 @@ mod mode;
 mod port;
 mod ports;
 mod rebuild;
+mod relayed;
 mod routing;
 mod steps;
 

@@ -73,6 +73,10 @@ impl Mode for Userspace {
         installed.chores_due()
     }
 
+    fn again(installed: &Installed) -> Vec<ObjectName> {
+        installed.again.iter().cloned().collect()
+    }
+
     /// Where somebody else listens another port does as well.
     fn learn(&mut self, error: &ApplyError) -> bool {
         let ApplyError::Refused(refused) = error else {

@@ -7,8 +7,9 @@ use fairlead_core::api::ObjectName;
 use fairlead_kernel::routing::ObservedRouting;
 use fairlead_relay::handle;
 
-use super::installed::{Changes, Installed, Relayed};
+use super::installed::{Changes, Installed};
 use super::port::Way;
+use super::relayed::Relayed;
 use super::steps::Steps;
 use crate::engine::Mode;
 use crate::nftables::{Findings, Nftables};
