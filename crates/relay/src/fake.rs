@@ -36,18 +36,18 @@ impl FakeRelay {
         if let Op::Listen(address, _) = op
             && !self.relayed.listeners.contains_key(address)
         {
-            self.open(address)?;
+            self.open(*address)?;
         }
         rules::note(&mut self.relayed, op);
         Ok(())
     }
 
-    fn open(&self, address: &ListenerAddress) -> Result<(), i32> {
+    fn open(&self, address: ListenerAddress) -> Result<(), i32> {
         let open = self.relayed.listeners.len();
         if self.limit.is_some_and(|limit| open >= limit) {
             return Err(libc::EMFILE);
         }
-        match self.occupied.contains(address) {
+        match self.occupied.contains(&address) {
             true => Err(libc::EADDRINUSE),
             false => Ok(()),
         }

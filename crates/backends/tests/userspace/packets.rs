@@ -1,0 +1,182 @@
+//! Packets that are not the first of their connection, and those that are nobody's business here.
+
+use std::net::{IpAddr, SocketAddr};
+
+use fairlead_core::address::Protocol;
+use fairlead_core::api::Change;
+use fairlead_relay::handle::Relay;
+
+use crate::build::{service, slice};
+use crate::node::{Fakes, HOST, Node};
+use crate::walk::{Connection, End, Host, Packet};
+
+const PORTAL: u32 = 0x1000;
+const OWN: u32 = 0x4000;
+const SERVICE: &str = "10.96.0.1:80";
+const POD: &str = "10.1.0.200";
+const ICMP: u8 = 1;
+
+fn web() -> [Change; 2] {
+    let web = service("web", "10.96.0.1")
+        .port("tcp", Protocol::Tcp, 80)
+        .port("udp", Protocol::Udp, 80);
+    let slice =
+        slice("web-a", "web")
+            .port("tcp", Protocol::Tcp, 8080)
+            .port("udp", Protocol::Udp, 8080);
+    [web.into(), slice.endpoints(&["10.1.0.1 here"]).into()]
+}
+
+/// What becomes of packets that come in, or that this host sends, where [`web`] is served.
+fn ends(packets: impl IntoIterator<Item = Packet>, arriving: bool) -> Vec<End> {
+    let mut node = Node::settled(Fakes::default(), web());
+    let relayed = node.relay().observe();
+    let host = Host {
+        relayed,
+        addresses: HOST.map(|ip| ip.parse().unwrap()).into(),
+        mark: PORTAL,
+        nft: node.nft(),
+    };
+    let end = |mut packet| match arriving {
+        true => host.arrives(&mut packet),
+        false => host.sends(&mut packet),
+    };
+    packets.into_iter().map(end).collect()
+}
+
+fn packet(protocol: Protocol, from: &str, to: &str, connection: Connection) -> Packet {
+    let to: SocketAddr = to.parse().unwrap();
+    let from: IpAddr = from.parse().unwrap();
+    Packet {
+        connection,
+        ..Packet::first(protocol, from, to)
+    }
+}
+
+fn established(mark: u32) -> Connection {
+    Connection {
+        mark,
+        established: true,
+        ..Connection::default()
+    }
+}
+
+fn answer(mark: u32) -> Connection {
+    Connection {
+        reply: true,
+        ..established(mark)
+    }
+}
+
+#[test]
+fn what_a_connection_brings_later_finds_its_socket_even_without_its_service() {
+    let to_service = packet(Protocol::Tcp, POD, SERVICE, established(PORTAL));
+    let to_none = packet(Protocol::Tcp, POD, "10.96.0.9:80", established(PORTAL));
+    assert_eq!(ends([to_service, to_none], true), [End::Here, End::Here]);
+    let to_service = packet(Protocol::Tcp, HOST[0], SERVICE, established(PORTAL));
+    let to_none = packet(Protocol::Tcp, HOST[0], "10.96.0.9:80", established(PORTAL));
+    assert_eq!(ends([to_service, to_none], false), [End::Here, End::Here]);
+}
+
+#[test]
+fn each_datagram_is_brought_to_its_listener() {
+    let datagram = packet(Protocol::Udp, POD, SERVICE, established(PORTAL));
+    let own = packet(Protocol::Udp, HOST[0], SERVICE, established(PORTAL));
+    let ends = [ends([datagram], true), ends([own], false)].concat();
+    assert!(matches!(ends[..], [End::Listener(one), End::Listener(other)] if one == other));
+}
+
+/// Its endpoint has it, whoever that is: this host, a load balancer before it was told of.
+#[test]
+fn a_connection_that_is_older_than_its_service_goes_on() {
+    let theirs = packet(Protocol::Tcp, POD, SERVICE, established(0));
+    assert_eq!(ends([theirs], true), [End::Onward]);
+    let own = packet(Protocol::Tcp, HOST[0], SERVICE, established(0));
+    assert_eq!(ends([own], false), [End::Onward]);
+}
+
+#[test]
+fn what_another_mode_has_translated_goes_on() {
+    let translated = Connection {
+        translated: true,
+        ..established(0)
+    };
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let packet = |from| packet(protocol, from, SERVICE, translated);
+        assert_eq!(ends([packet(POD)], true), [End::Onward]);
+        assert_eq!(ends([packet(HOST[0])], false), [End::Onward]);
+    }
+}
+
+/// A router on the way to a client tells that a packet was too large. The listener's socket has the
+/// address of the Service, not of this host.
+#[test]
+fn what_is_told_of_a_connection_reaches_its_socket() {
+    let of = |mark| Packet {
+        protocol: ICMP,
+        ..packet(
+            Protocol::Tcp,
+            "198.51.100.99",
+            "10.96.0.9:0",
+            Connection {
+                mark,
+                ..Connection::default()
+            },
+        )
+    };
+    assert_eq!(ends([of(PORTAL), of(0)], true), [End::Here, End::Onward]);
+    // What is told of what a listener with its client's address has sent.
+    let to_client = |mark| Packet {
+        protocol: ICMP,
+        ..packet(Protocol::Tcp, "10.1.0.1", "203.0.113.1:0", answer(mark))
+    };
+    assert_eq!(
+        ends([to_client(PORTAL), to_client(0)], true),
+        [End::Here, End::Onward]
+    );
+}
+
+#[test]
+fn answers_to_a_client_s_address_come_back_and_others_do_not() {
+    let to_client = |mark| packet(Protocol::Tcp, "10.1.0.1", "203.0.113.1:40000", answer(mark));
+    assert_eq!(
+        ends([to_client(PORTAL), to_client(0)], true),
+        [End::Here, End::Onward]
+    );
+    // A pod that answers from the port of a Service is no client of it.
+    let to_service = packet(Protocol::Udp, "10.1.0.1", SERVICE, answer(0));
+    assert_eq!(ends([to_service], true), [End::Onward]);
+    // What a listener answers its client leaves.
+    let to_client = packet(
+        Protocol::Tcp,
+        "10.96.0.1",
+        "203.0.113.1:40000",
+        answer(PORTAL),
+    );
+    assert_eq!(ends([to_client], false), [End::Onward]);
+}
+
+/// An endpoint with the address of a Service would be an endless loop.
+#[test]
+fn what_listeners_send_to_endpoints_is_never_theirs_again() {
+    for (from, answers_are_ours) in [(HOST[0], false), ("203.0.113.1", true)] {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let mut node = Node::settled(Fakes::default(), web());
+            let relayed = node.relay().observe();
+            let host = Host {
+                relayed,
+                addresses: HOST.map(|ip| ip.parse().unwrap()).into(),
+                mark: PORTAL,
+                nft: node.nft(),
+            };
+            let mut packet = packet(protocol, from, "10.1.0.1:8080", Connection::default());
+            packet.mark = OWN;
+            assert_eq!(host.sends(&mut packet), End::Onward);
+            let has_mark = packet.connection.mark & PORTAL != 0;
+            assert_eq!(has_mark, answers_are_ours, "{from}");
+            packet.destination = "10.96.0.1:80".parse().unwrap();
+            assert_ne!(packet.mark & OWN, 0);
+            assert!(!matches!(host.sends(&mut packet), End::Listener(_)));
+        }
+    }
+}
