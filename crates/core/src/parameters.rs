@@ -159,6 +159,13 @@ pub fn ipvs(strict_arp: bool, kernel: (u32, u32)) -> Vec<Parameter> {
     wanted
 }
 
+/// What userspace mode asks for. Where clients close first, it is the process's own connections to
+/// endpoints that linger for a minute (TIME-WAIT, RFC 9293) and keep their ports: a new one may
+/// take such a port when the endpoint's clock tells the two apart (timestamps, RFC 7323).
+pub fn userspace() -> Vec<Parameter> {
+    vec![exactly("net/ipv4/tcp_tw_reuse", 1, "mode userspace")]
+}
+
 /// How large the table may become, and the hash table that goes with it: the kernel's own is made
 /// for the memory there is, and chains grow long when only the first is raised.
 fn table_size(settings: &ConntrackSettings, cpus: usize) -> Vec<Parameter> {

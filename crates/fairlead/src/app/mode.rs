@@ -60,6 +60,9 @@ pub(super) fn open(options: &Options, families: Vec<Family>) -> anyhow::Result<O
 
 /// Sets what the mode needs of the kernel, for one who comes after and may not.
 pub(super) fn prepare(options: &Options) -> anyhow::Result<()> {
+    if options.mode == Mode::Userspace {
+        userspace::prepare();
+    }
     let Mode::Ipvs = options.mode else {
         return Ok(());
     };

@@ -7,6 +7,7 @@ use fairlead_backends::engine::Engine;
 use fairlead_backends::nftables::table;
 use fairlead_backends::userspace::{Parts, Userspace};
 use fairlead_core::address::Family;
+use fairlead_core::parameters;
 use fairlead_kernel::nft::watched::WatchedNft;
 use fairlead_kernel::routing::PolicyRouting;
 use fairlead_kernel::sysctl::{ProcSys, Sysctls};
@@ -14,6 +15,7 @@ use fairlead_relay::settings::Settings;
 use fairlead_relay::{RelayHandle, SocketRelay};
 
 use super::Options;
+use super::parameters::Parameters;
 use super::proxier::Proxier;
 
 /// Parameters that have the kernel look at the mark where this mode does not mean it.
@@ -44,10 +46,16 @@ pub(super) fn open(
         nft: WatchedNft::open(&tables).context("cannot talk to nf_tables")?,
         routing: PolicyRouting::open().context("cannot talk to the kernel about routing")?,
     };
+    prepare();
     warn_of_contrary_parameters();
     info!("carrying connections in this process; rules of nf_tables bring them");
     let engine = Engine::new(Userspace::default(), parts, families);
     Ok((Box::new(engine), handle))
+}
+
+/// Sets what the mode does better with.
+pub(super) fn prepare() {
+    Parameters::of_this_host().apply(&parameters::userspace());
 }
 
 /// What the relay is told. What is sent to endpoints has the mark of masquerading, which tells the

@@ -11,6 +11,7 @@ use crate::app;
 /// Who set them, and what they were before, is not written anywhere.
 const LEFT: &str = "kernel parameters that were set stay as they are: \
     net.ipv4.conf.all.{route_localnet,arp_ignore,arp_announce}, net.ipv4.vs.*, net.ipv4.ip_forward, \
+    net.ipv4.tcp_tw_reuse, \
     net.netfilter.nf_conntrack_*";
 
 /// Removes what any mode of ours or of kube-proxy's has put into the kernel, but for virtual servers
