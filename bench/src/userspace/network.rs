@@ -22,6 +22,9 @@ const CLIENTS: u8 = 16;
 /// How many endpoints there are.
 const ENDPOINTS: u8 = 4;
 
+/// How long a connection is tracked that is over, in seconds.
+const TIME_WAIT: &str = "net/netfilter/nf_conntrack_tcp_timeout_time_wait";
+
 /// The namespaces, which go with this.
 pub(super) struct Network {
     pub(super) clients: Netns,
@@ -56,7 +59,10 @@ impl Network {
                 links.set_up(link)?;
                 links.add_address(link, net(own)?)?;
             }
-            Ok(ProcSys.write("net/ipv4/ip_forward", "1")?)
+            ProcSys.write("net/ipv4/ip_forward", "1")?;
+            // Connections that are over are remembered for two minutes otherwise, and the table is
+            // full before the last round.
+            Ok(ProcSys.write(TIME_WAIT, "5")?)
         })??;
         let clients: Vec<_> = (0..CLIENTS).map(client).collect();
         let far = |netns: &Netns, addresses: &[Ipv4Addr], router: Ipv4Addr| {
