@@ -10,6 +10,7 @@ mod node;
 mod oracle;
 mod order;
 mod packets;
+mod policies;
 mod ports;
 mod refused;
 #[allow(dead_code, reason = "core's tests need more of it")]
