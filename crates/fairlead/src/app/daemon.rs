@@ -20,6 +20,7 @@ use fairlead_core::model::Model;
 use fairlead_core::schedule::Schedule;
 use fairlead_core::unrest::Unrest;
 use fairlead_kernel::sysctl::ProcSys;
+use fairlead_relay::RelayHandle;
 
 use super::Options;
 use super::host::HostAddresses;
@@ -52,6 +53,8 @@ pub(super) struct Daemon {
     start: Option<Start>,
     pub(super) model: Model,
     pub(super) engine: Box<dyn Proxier>,
+    /// Who carries connections, in userspace mode.
+    pub(super) relay: Option<RelayHandle>,
     /// What the engine is in charge of.
     pub(super) rules: InCharge,
     /// When to ask whether others changed what is ours, where nothing tells.
@@ -98,6 +101,7 @@ impl Daemon {
             families: opened.families,
             model,
             engine: opened.engine,
+            relay: opened.relay,
             rules: opened.in_charge,
             look_at: None,
             unrest: Unrest::default(),

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::daemon::Daemon;
 use super::oom;
 use super::sync::intervals;
+use super::userspace;
 use crate::config::{NodeFamilies, Reread, judge};
 use crate::log;
 
@@ -85,6 +86,9 @@ impl Daemon {
             self.engine.watch().leave(excluded);
             // What is in networks that were others' is not known.
             self.engine.distrust();
+        }
+        if let Some(relay) = &self.relay {
+            relay.set(userspace::settings(&options));
         }
         self.model.set_settings(options.settings);
         if self.has_begun()

@@ -9,7 +9,7 @@ use super::v1alpha1::KubeProxyConfiguration;
 use crate::cli::flags::{Flag, Standing, all};
 
 /// Fields, or whole sections, that can change at any time.
-const LIVE: [&str; 20] = [
+const LIVE: [&str; 22] = [
     "clusterCIDR",
     "conntrack",
     "detectLocal",
@@ -30,6 +30,8 @@ const LIVE: [&str; 20] = [
     "nftables.syncPeriod",
     "nodePortAddresses",
     "oomScoreAdj",
+    "portRange",
+    "udpIdleTimeout",
 ];
 
 /// Sections of modes.
@@ -199,8 +201,8 @@ mod tests {
             let running = with_defaults(running);
             "1-2".clone_into(&mut wanted.port_range);
             let live = compare(&running, &wanted).unwrap();
-            let waiting: Vec<_> = live.needs_restart.keys().collect();
-            assert_eq!(waiting, expected, "{mode}");
+            assert_eq!(live.applied, expected, "{mode}");
+            assert!(live.needs_restart.is_empty());
         }
     }
 
