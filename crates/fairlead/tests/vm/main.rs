@@ -74,6 +74,10 @@ const TESTS: &[Test] = &[
     ),
     ("kube_proxys_ipvs_mode_is_cleaned_up", leftovers::of_ipvs_go),
     ("sctp_is_forwarded", sctp::is_forwarded),
+    (
+        "userspace_has_what_was_recorded",
+        conformance::is_met_by_userspace,
+    ),
 ];
 
 fn tests() -> impl Iterator<Item = Test> {
