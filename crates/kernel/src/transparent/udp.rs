@@ -31,8 +31,10 @@ pub fn listen(address: SocketAddr) -> Result<UdpSocket, CallError> {
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&fd, true).map_err(failed("setsockopt", "IPV6_V6ONLY"))?;
     }
+    // Beyond `net.core.rmem_max` it takes a capability of the host's own user namespace (socket(7)).
     sockopt::set_socket_recv_buffer_size_force(&fd, WAITING)
-        .map_err(failed("setsockopt", "SO_RCVBUFFORCE"))?;
+        .or_else(|_| sockopt::set_socket_recv_buffer_size(&fd, WAITING))
+        .map_err(failed("setsockopt", "SO_RCVBUF"))?;
     rustix::net::bind(&fd, &address).map_err(failed("bind", address))?;
     Ok(UdpSocket::from(fd))
 }
