@@ -172,7 +172,7 @@ impl Walk<'_> {
                 },
                 Statement::Accept => Step::Accept,
                 Statement::Drop => Step::Drop,
-                Statement::Reject => Step::Reject,
+                Statement::Reject | Statement::Reset => Step::Reject,
                 Statement::Return => Step::Return,
                 _ => Step::Next,
             };
@@ -237,6 +237,7 @@ impl Walk<'_> {
             Statement::Count(_)
             | Statement::VerdictMap { .. }
             | Statement::Reject
+            | Statement::Reset
             | Statement::Accept
             | Statement::Drop
             | Statement::Return

@@ -192,6 +192,9 @@ pub enum Statement {
     /// `reject`, with ICMP port unreachable (for TCP a reset is not sent, as `nft`'s plain
     /// `reject` does).
     Reject,
+    /// `reject with tcp reset`, after [`Statement::IsProtocol`] with TCP. Unlike an ICMP error it
+    /// can come from an address that is this host's by a route alone.
+    Reset,
     /// `accept`: this table's base chain is done with the packet.
     Accept,
     /// `drop`.

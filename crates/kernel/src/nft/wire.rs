@@ -278,6 +278,7 @@ pub(crate) const NF_NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
 pub(crate) const NFTA_REJECT_TYPE: u16 = 1;
 pub(crate) const NFTA_REJECT_ICMP_CODE: u16 = 2;
 pub(crate) const NFT_REJECT_ICMP_UNREACH: u32 = 0;
+pub(crate) const NFT_REJECT_TCP_RST: u32 = 1;
 /// `ICMP_PORT_UNREACH` (linux/icmp.h).
 pub(crate) const ICMP_PORT_UNREACH: u8 = 3;
 /// `ICMPV6_PORT_UNREACH` (linux/icmpv6.h).

@@ -132,6 +132,13 @@ impl Frame {
         let from_others = self.from_pods(true);
         rules.extend(by_both(from_others.as_ref(), |maps| maps.outside_portals));
         rules.extend(by_both(None, |maps| maps.portals));
+        // Without them the packet comes to where no socket is, and the kernel sends no answer from an
+        // address that is not this host's: whoever calls waits for nothing.
+        rules.extend([
+            Rule::new([Statement::IsProtocol(TCP), Statement::Reset])
+                .comment("nobody listens any more"),
+            Rule::new([Statement::Reject]),
+        ]);
         rules
     }
 }

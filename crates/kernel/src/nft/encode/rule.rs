@@ -122,6 +122,9 @@ impl Code<'_> {
                 masquerade.be32(wire::NFTA_MASQ_FLAGS, flags);
             }),
             Statement::Reject => self.reject(),
+            Statement::Reset => self.expression("reject", |reject| {
+                reject.be32(wire::NFTA_REJECT_TYPE, wire::NFT_REJECT_TCP_RST);
+            }),
             Statement::Accept => self.verdict(wire::NF_ACCEPT, None),
             Statement::Drop => self.verdict(wire::NF_DROP, None),
             Statement::Return => self.verdict(wire::NFT_RETURN, None),

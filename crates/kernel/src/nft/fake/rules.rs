@@ -182,7 +182,7 @@ fn is_allowed(base: BaseHook, statement: &Statement) -> bool {
         Statement::Dnat { .. } => nat && matches!(base.hook, Hook::Prerouting | Hook::Output),
         Statement::Tproxy { .. } => base.hook == Hook::Prerouting,
         Statement::Masquerade => nat && base.hook == Hook::Postrouting,
-        Statement::Reject => base.hook != Hook::Postrouting,
+        Statement::Reject | Statement::Reset => base.hook != Hook::Postrouting,
         _ => true,
     }
 }

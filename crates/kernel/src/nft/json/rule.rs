@@ -101,6 +101,7 @@ fn statement(family: Family, statement: &Statement) -> Value {
             "type": match family { Family::Ip => "icmp", Family::Ip6 => "icmpv6" },
             "expr": "port-unreachable",
         }}),
+        Statement::Reset => json!({"reject": {"type": "tcp reset"}}),
         Statement::Accept => json!({"accept": null}),
         Statement::Drop => json!({"drop": null}),
         Statement::Return => json!({"return": null}),

@@ -87,6 +87,7 @@ fn statement(family: Family, statement: &Statement) -> String {
         }
         Statement::Masquerade => "masquerade fully-random".to_owned(),
         Statement::Reject => "reject".to_owned(),
+        Statement::Reset => "reject with tcp reset".to_owned(),
         Statement::Accept => "accept".to_owned(),
         Statement::Drop => "drop".to_owned(),
         Statement::Return => "return".to_owned(),
