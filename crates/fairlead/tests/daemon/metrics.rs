@@ -20,6 +20,7 @@ use crate::watch::{await_health, eventually, get, on_node};
 tests! {
     a_proxy_has_the_metrics_of_kube_proxy,
     in_iptables_mode_it_has_those_of_that_mode,
+    in_userspace_mode_it_has_those_of_that_mode,
     rules_are_counted_as_kube_proxy_counts_them,
     values_follow_what_happens,
     deleted_connections_are_counted,
@@ -45,6 +46,10 @@ fn a_proxy_has_the_metrics_of_kube_proxy() -> Result<(), Failed> {
 
 fn in_iptables_mode_it_has_those_of_that_mode() -> Result<(), Failed> {
     has_the_metrics_of("iptables")
+}
+
+fn in_userspace_mode_it_has_those_of_that_mode() -> Result<(), Failed> {
+    has_the_metrics_of("userspace")
 }
 
 fn has_the_metrics_of(mode: &str) -> Result<(), Failed> {
