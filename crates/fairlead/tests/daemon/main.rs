@@ -35,6 +35,7 @@ mod stale;
 mod takeover;
 mod tampering;
 mod traffic;
+mod userspace;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,13 @@ fn main() -> ExitCode {
             takeover::TESTS,
             tampering::TESTS,
             traffic::TESTS,
+            userspace::clashes::TESTS,
+            userspace::crowds::TESTS,
+            userspace::ending::TESTS,
+            userspace::endpoints::TESTS,
+            userspace::mending::TESTS,
+            userspace::modes::TESTS,
+            userspace::told::TESTS,
         ],
     )
 }
