@@ -29,7 +29,7 @@ impl Rtnetlink {
 
     /// All devices.
     pub fn links(&mut self) -> Result<Vec<Link>, CallError> {
-        let request = dump(libc::RTM_GETLINK, "RTM_GETLINK", "all links");
+        let request = Request::for_all(libc::RTM_GETLINK, "RTM_GETLINK", "all links");
         self.socket.dump(
             &request,
             |body| body.raw(&[0; IFINFOMSG]),
@@ -49,7 +49,7 @@ impl Rtnetlink {
     pub fn link_index(&mut self, name: &str) -> Result<u32, CallError> {
         let request = Request {
             object: name,
-            ..dump(libc::RTM_GETLINK, "RTM_GETLINK", "")
+            ..Request::for_all(libc::RTM_GETLINK, "RTM_GETLINK", "")
         };
         let link = self.socket.query(
             &request,
@@ -75,7 +75,7 @@ impl Addresses for Rtnetlink {
             .filter(|link| link.loopback)
             .map(|link| link.index)
             .collect();
-        let request = dump(libc::RTM_GETADDR, "RTM_GETADDR", "all addresses");
+        let request = Request::for_all(libc::RTM_GETADDR, "RTM_GETADDR", "all addresses");
         let mut addresses = self.socket.dump(
             &request,
             |body| body.raw(&[0; IFADDRMSG]),
@@ -85,15 +85,6 @@ impl Addresses for Rtnetlink {
             address.loopback = loopback.contains(&address.link);
         }
         Ok(addresses)
-    }
-}
-
-fn dump<'a>(kind: u16, call: &'static str, object: &'a str) -> Request<'a> {
-    Request {
-        kind,
-        flags: 0,
-        call,
-        object,
     }
 }
 

@@ -60,7 +60,17 @@ pub struct Request<'a> {
     pub object: &'a str,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// A request for all that there is of a kind.
+    pub fn for_all(kind: u16, call: &'static str, object: &'a str) -> Request<'a> {
+        Request {
+            kind,
+            flags: 0,
+            call,
+            object,
+        }
+    }
+
     /// The request's failure, with what the kernel said about it.
     fn error(&self, errno: i32, said: Option<&str>) -> CallError {
         let said = said.map(|said| format!(" ({said})")).unwrap_or_default();

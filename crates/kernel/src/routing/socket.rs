@@ -38,7 +38,7 @@ impl PolicyRouting {
     /// Our rules of both families.
     fn rules(&mut self) -> Result<Vec<PolicyRule>, CallError> {
         let mut rules: Vec<PolicyRule> = self.socket.dump(
-            &dump(libc::RTM_GETRULE, "RTM_GETRULE", "all rules"),
+            &Request::for_all(libc::RTM_GETRULE, "RTM_GETRULE", "all rules"),
             |body| body.raw(&[0; wire::HEADER]),
             |rules: &mut Vec<_>, message| rules.extend(wire::parse_rule(message)),
         )?;
@@ -51,7 +51,7 @@ impl PolicyRouting {
         let mut routes = Vec::new();
         for family in [Family::Ip, Family::Ip6] {
             let found: Vec<LocalRoute> = self.socket.dump(
-                &dump(libc::RTM_GETROUTE, "RTM_GETROUTE", "local routes"),
+                &Request::for_all(libc::RTM_GETROUTE, "RTM_GETROUTE", "local routes"),
                 |body| wire::ask_for_routes(body, family),
                 |routes: &mut Vec<_>, message| routes.extend(wire::parse_route(message)),
             )?;
@@ -102,14 +102,5 @@ impl Routing for PolicyRouting {
 impl AsFd for PolicyRouting {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.monitor.as_fd()
-    }
-}
-
-fn dump<'a>(kind: u16, call: &'static str, object: &'a str) -> Request<'a> {
-    Request {
-        kind,
-        flags: 0,
-        call,
-        object,
     }
 }
