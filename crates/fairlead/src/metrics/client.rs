@@ -9,7 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{HistogramVec, IntCounterVec, Result};
 
 use super::registrar::Registrar;
-use super::scraped::{Described, Kind, Scraped};
+use super::scraped::{Described, Scraped};
 
 /// Bounds in seconds, as in Kubernetes' component-base.
 const LATENCIES: [f64; 12] = [
@@ -48,19 +48,17 @@ impl ClientMetrics {
     }
 }
 
-const HEARD: Described = Described {
-    name: "fairlead_watch_last_heard_seconds",
-    help: "How long ago the API server was last heard of a resource, in seconds",
-    kind: Kind::Gauge,
-    labels: &["resource"],
-};
+const HEARD: Described = Described::gauge(
+    "fairlead_watch_last_heard_seconds",
+    "How long ago the API server was last heard of a resource, in seconds",
+    &["resource"],
+);
 
-const CONNECTED: Described = Described {
-    name: "fairlead_watch_connected",
-    help: "Whether a watch or a list of a resource is under way",
-    kind: Kind::Gauge,
-    labels: &["resource"],
-};
+const CONNECTED: Described = Described::gauge(
+    "fairlead_watch_connected",
+    "Whether a watch or a list of a resource is under way",
+    &["resource"],
+);
 
 /// How the watches fare whenever it is asked.
 pub(super) fn watches(

@@ -8,7 +8,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::{SysconfVar, sysconf};
 use prometheus::core::Collector;
 
-use super::scraped::{Described, Kind, Samples, Scraped};
+use super::scraped::{Described, Samples, Scraped};
 
 const METRICS: [Described; 12] = [
     counter(
@@ -50,20 +50,11 @@ const METRICS: [Described; 12] = [
 ];
 
 const fn counter(name: &'static str, help: &'static str) -> Described {
-    described(name, help, Kind::Counter)
+    Described::counter(name, help, &[])
 }
 
 const fn gauge(name: &'static str, help: &'static str) -> Described {
-    described(name, help, Kind::Gauge)
-}
-
-const fn described(name: &'static str, help: &'static str, kind: Kind) -> Described {
-    Described {
-        name,
-        help,
-        kind,
-        labels: &[],
-    }
+    Described::gauge(name, help, &[])
 }
 
 /// The metrics of this process. What the kernel does not tell is left out.

@@ -33,6 +33,18 @@ impl Described {
             labels,
         }
     }
+
+    /// A gauge.
+    pub(super) const fn gauge(
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+    ) -> Described {
+        Described {
+            kind: Kind::Gauge,
+            ..Described::counter(name, help, labels)
+        }
+    }
 }
 
 /// The type of a metric.

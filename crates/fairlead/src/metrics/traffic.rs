@@ -13,7 +13,7 @@ use prometheus::Result;
 use prometheus::core::Collector;
 use tracing::warn;
 
-use super::scraped::{Described, Kind, Samples, Scraped};
+use super::scraped::{Described, Samples, Scraped};
 
 const SERVICE: &[&str] = &["namespace", "service"];
 const DIRECTED: &[&str] = &["namespace", "service", "direction"];
@@ -48,12 +48,11 @@ const DROPPED: Described = Described::counter(
     &["reason"],
 );
 
-const TOOK: Described = Described {
-    name: "fairlead_traffic_read_duration_seconds",
-    help: "How long it took to read what the kernel counts, the last time",
-    kind: Kind::Gauge,
-    labels: &[],
-};
+const TOOK: Described = Described::gauge(
+    "fairlead_traffic_read_duration_seconds",
+    "How long it took to read what the kernel counts, the last time",
+    &[],
+);
 
 /// What the tables of these families count, read by a handle of their own. At most `services`
 /// Services are told one by one.

@@ -11,7 +11,7 @@ use prometheus::core::Collector;
 use prometheus::{IntCounter, Result};
 
 use super::registrar::{Registrar, Served};
-use super::scraped::{Described, Kind, Samples, Scraped};
+use super::scraped::{Described, Samples, Scraped};
 use places::Places;
 
 /// See the module.
@@ -44,13 +44,13 @@ const CONNECTIONS: Described = Described::counter(
     SERVICE,
 );
 
-const OPEN: Described = gauge(
+const OPEN: Described = Described::gauge(
     "fairlead_userspace_connections",
     "TCP connections that are carried now",
     SERVICE,
 );
 
-const MOST: Described = gauge(
+const MOST: Described = Described::gauge(
     "fairlead_userspace_max_connections",
     "How many connections may be carried at a time, of all Services together",
     &[],
@@ -62,7 +62,7 @@ const SESSIONS_EVER: Described = Described::counter(
     SERVICE,
 );
 
-const SESSIONS: Described = gauge(
+const SESSIONS: Described = Described::gauge(
     "fairlead_userspace_udp_sessions",
     "UDP clients that are remembered now",
     SERVICE,
@@ -92,24 +92,11 @@ const REFUSED: Described = Described::counter(
     &["namespace", "service", "reason"],
 );
 
-const SET_ASIDE: Described = gauge(
+const SET_ASIDE: Described = Described::gauge(
     "fairlead_userspace_endpoints_set_aside",
     "Endpoints that failed and are tried by nobody for a while",
     SERVICE,
 );
-
-const fn gauge(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-) -> Described {
-    Described {
-        name,
-        help,
-        kind: Kind::Gauge,
-        labels,
-    }
-}
 
 /// Takes a snapshot of what the relay has counted.
 pub(crate) type ReadCounts = Box<dyn Fn() -> Counts + Send + Sync>;
