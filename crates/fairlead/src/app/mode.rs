@@ -60,12 +60,17 @@ pub(super) fn open(options: &Options, families: Vec<Family>) -> anyhow::Result<O
 
 /// Sets what the mode needs of the kernel, for one who comes after and may not.
 pub(super) fn prepare(options: &Options) -> anyhow::Result<()> {
-    if options.mode == Mode::Userspace {
-        userspace::prepare();
+    match options.mode {
+        Mode::Nftables | Mode::Iptables => Ok(()),
+        Mode::Ipvs => prepare_ipvs(options),
+        Mode::Userspace => {
+            userspace::prepare();
+            Ok(())
+        }
     }
-    let Mode::Ipvs = options.mode else {
-        return Ok(());
-    };
+}
+
+fn prepare_ipvs(options: &Options) -> anyhow::Result<()> {
     match (ipvs::prepare(options), &options.fallback) {
         (Err(error), Some(Fallback { mode, .. })) => {
             error!("ipvs mode cannot run here, and {mode} mode will in its place: {error:#}");

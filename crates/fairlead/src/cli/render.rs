@@ -76,10 +76,7 @@ fn nftables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<Stri
 /// What `iptables-restore --noflush` reads. Where there are Services of both families, so does
 /// `ip6tables-restore`, of the same text.
 fn iptables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
-    ensure!(
-        format == "text",
-        "--format: {format:?} is not text, which is all there is in iptables mode"
-    );
+    text_alone(format, Mode::Iptables)?;
     let families = served(model);
     let nothing = Found::default();
     let facts = Facts::default().uncounted();
@@ -90,10 +87,7 @@ fn iptables(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<Stri
 
 /// What `ipvsadm -R` reads, then what `ip -batch` does, then what `nft -f` does.
 fn ipvs(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
-    ensure!(
-        format == "text",
-        "--format: {format:?} is not text, which is all there is in ipvs mode"
-    );
+    text_alone(format, Mode::Ipvs)?;
     let families = served(model);
     let nothing = ipvs::Found {
         rules: Findings::nothing(&families),
@@ -117,10 +111,7 @@ fn ipvs(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> 
 
 /// What `nft -f` reads, and in comments what else there is.
 fn userspace(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<String> {
-    ensure!(
-        format == "text",
-        "--format: {format:?} is not text, which is all there is in userspace mode"
-    );
+    text_alone(format, Mode::Userspace)?;
     let families = served(model);
     let nothing = userspace::Found {
         rules: Findings::nothing(&families),
@@ -142,6 +133,15 @@ fn userspace(model: &Model, host: &[IpAddr], format: &str) -> anyhow::Result<Str
         format!("# nft -f\n{}", rules.collect::<Vec<_>>().join("\n")),
     ]
     .join("\n"))
+}
+
+/// Some modes have no JSON.
+fn text_alone(format: &str, mode: Mode) -> anyhow::Result<()> {
+    ensure!(
+        format == "text",
+        "--format: {format:?} is not text, which is all there is in {mode} mode"
+    );
+    Ok(())
 }
 
 /// The families that Services are of; IPv4 where there are none.
