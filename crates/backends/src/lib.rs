@@ -7,5 +7,7 @@ pub mod iptables;
 pub mod ipvs;
 pub mod leftovers;
 pub mod nftables;
+mod refused;
 pub mod sweep;
+mod unheeded;
 pub mod userspace;

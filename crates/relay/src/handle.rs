@@ -142,3 +142,10 @@ pub struct Refusal {
     /// The error number (errno(3)).
     pub errno: i32,
 }
+
+impl Refusal {
+    /// Whether somebody else listens there (`EADDRINUSE`).
+    pub fn is_in_use(&self) -> bool {
+        self.errno == libc::EADDRINUSE
+    }
+}

@@ -16,6 +16,7 @@ use super::port::{Port, PortServers, Server};
 use super::steps::Steps;
 use super::wanted::{Before, Wanted};
 use crate::nftables;
+use crate::unheeded::Unheeded;
 
 /// What a sync wants to be different.
 pub(super) type Changes = crate::engine::Changes<Frame, Port, Survey>;
@@ -32,7 +33,7 @@ pub struct Installed {
     pub(super) wanted: Wanted,
     pub(super) leaving: Leaving,
     /// What Services ask for in vain.
-    unheeded: BTreeMap<ObjectName, String>,
+    pub(super) unheeded: Unheeded,
     counts: BTreeMap<Family, Counts>,
 }
 
@@ -78,7 +79,8 @@ impl Installed {
         };
         let mut groups = Vec::with_capacity(changes.groups.len());
         for (service, ports) in changes.groups {
-            self.note_unheeded(&service, &ports);
+            let why = ports.iter().find_map(|port| port.unheeded.clone());
+            self.unheeded.note(&service, why);
             let old = self.groups.remove(&service).unwrap_or_default();
             self.withdraw(&old, &mut before);
             let (servers, of_table): (Vec<_>, Vec<_>) = ports
@@ -136,14 +138,6 @@ impl Installed {
         }
     }
 
-    fn note_unheeded(&mut self, service: &ObjectName, ports: &[Port]) {
-        let what = ports.iter().find_map(|port| port.unheeded.clone());
-        match what {
-            Some(what) => self.unheeded.insert(service.clone(), what),
-            None => self.unheeded.remove(service),
-        };
-    }
-
     pub(super) fn recount(
         &mut self,
         at: VirtualAddress,
@@ -177,13 +171,6 @@ impl Installed {
         ports
             .flat_map(|port| &port.destinations)
             .map(|it| it.destination)
-    }
-
-    /// What Services ask for in vain.
-    pub(super) fn unheeded(&self) -> Vec<(ObjectName, String)> {
-        let all = self.unheeded.iter();
-        all.map(|(service, what)| (service.clone(), what.clone()))
-            .collect()
     }
 
     /// How much there is of each family.

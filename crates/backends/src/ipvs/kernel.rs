@@ -19,6 +19,7 @@ use super::rebuild::{Found, FoundServer};
 use super::steps::Steps;
 use crate::engine::{Cost, Kernel, SyncError};
 use crate::nftables::{Findings, Nftables, Role, table, understand};
+use crate::refused::list;
 
 /// IPVS, the companion table and the device.
 #[derive(Debug)]
@@ -96,18 +97,6 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Refused { what, errno, .. } = self;
         write!(f, "{what}: {}", io::Error::from_raw_os_error(*errno))
-    }
-}
-
-/// More would not be read.
-const LISTED: usize = 5;
-
-fn list(refused: &[Refused]) -> String {
-    let first = refused.iter().take(LISTED).map(ToString::to_string);
-    let first = first.collect::<Vec<_>>().join("; ");
-    match refused.len().saturating_sub(LISTED) {
-        0 => first,
-        more => format!("{first}; and {more} more"),
     }
 }
 

@@ -119,7 +119,7 @@ impl Mode for Ipvs {
     }
 
     fn tell(_: &Steps, installed: &Installed, report: &mut Report) {
-        report.unheeded = installed.unheeded();
+        report.unheeded = installed.unheeded.all();
         report.ipvs = installed.counts();
     }
 

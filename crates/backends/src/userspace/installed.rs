@@ -17,6 +17,7 @@ use super::relayed::{RelayOps, Relayed, has, with_here};
 use super::routing::Rerouting;
 use super::steps::Steps;
 use crate::nftables::{self, Group, PortState, Portals};
+use crate::unheeded::Unheeded;
 
 /// What a sync wants to be different.
 pub(super) type Changes = crate::engine::Changes<Frame, Port, ()>;
@@ -30,7 +31,7 @@ pub struct Installed {
     pub(super) ports: Ports,
     pub(super) routing: Rerouting,
     /// What Services ask for in vain.
-    unheeded: BTreeMap<ObjectName, String>,
+    pub(super) unheeded: Unheeded,
     /// Services for which no port was left.
     starved: BTreeSet<ObjectName>,
     /// Those of them that went without one before the last was freed.
@@ -113,7 +114,7 @@ impl Installed {
             group.push(state);
         }
         old.into_iter().for_each(|gone| ops.remove(gone));
-        self.note_unheeded(service, why);
+        self.unheeded.note(service, why);
         if !relayed.is_empty() {
             self.groups.insert(service.clone(), relayed);
         }
@@ -183,24 +184,10 @@ impl Installed {
         }
     }
 
-    fn note_unheeded(&mut self, service: &ObjectName, why: Option<String>) {
-        match why {
-            Some(why) => self.unheeded.insert(service.clone(), why),
-            None => self.unheeded.remove(service),
-        };
-    }
-
     /// When something is to be done that waits.
     pub(super) fn chores_due(&self) -> Option<Instant> {
         let again = self.changed_at.filter(|_| !self.again.is_empty());
         [self.rules.chores_due(), again].into_iter().flatten().min()
-    }
-
-    /// What Services ask for in vain.
-    pub(super) fn unheeded(&self) -> Vec<(ObjectName, String)> {
-        let all = self.unheeded.iter();
-        all.map(|(service, what)| (service.clone(), what.clone()))
-            .collect()
     }
 }
 

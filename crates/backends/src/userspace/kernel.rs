@@ -10,7 +10,7 @@ use fairlead_core::api::ObjectName;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::nft::handle::{CommitError, Nft};
 use fairlead_kernel::routing::{Routing, RoutingOp};
-use fairlead_relay::handle::{ListenerAddress, Op, Relay};
+use fairlead_relay::handle::{ListenerAddress, Op, Refusal, Relay};
 
 use super::installed::Installed;
 use super::mode::Userspace;
@@ -19,9 +19,7 @@ use super::routing::Rerouting;
 use super::steps::Steps;
 use crate::engine::{Cost, Kernel, SyncError};
 use crate::nftables::{Findings, Nftables, Role, table, understand};
-
-/// `EADDRINUSE` (asm-generic/errno.h): somebody else listens there.
-const IN_USE: i32 = 98;
+use crate::refused::list;
 
 /// The relay, the table and the routing.
 #[derive(Debug)]
@@ -62,7 +60,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn of_relay(op: &Op, errno: i32) -> Refused {
+    fn of_relay(op: &Op, refusal: Refusal) -> Refused {
         let (upstream, what) = match op {
             Op::Listen(at, listener) => (Some(&listener.upstream), format!("listen at {at}")),
             Op::Close(at) => (None, format!("close {at}")),
@@ -70,14 +68,14 @@ impl Refused {
             Op::RemoveUpstream(name) => (Some(name), format!("forget the endpoints of {name}")),
         };
         let busy = match op {
-            Op::Listen(at, _) if errno == IN_USE => Some(*at),
+            Op::Listen(at, _) if refusal.is_in_use() => Some(*at),
             _ => None,
         };
         Refused {
             service: upstream.map(|name| name.port.service.clone()),
             busy,
             what,
-            errno,
+            errno: refusal.errno,
         }
     }
 
@@ -98,23 +96,11 @@ impl fmt::Display for Refused {
     }
 }
 
-/// More would not be read.
-const LISTED: usize = 5;
-
-fn list(refused: &[Refused]) -> String {
-    let first = refused.iter().take(LISTED).map(ToString::to_string);
-    let first = first.collect::<Vec<_>>().join("; ");
-    match refused.len().saturating_sub(LISTED) {
-        0 => first,
-        more => format!("{first}; and {more} more"),
-    }
-}
-
 impl<R: Relay, N: Nft, P: Routing> Parts<R, N, P> {
     fn relay(&mut self, ops: &[Op]) -> Vec<Refused> {
         let refusals = self.relay.apply(ops).into_iter();
         refusals
-            .filter_map(|it| Some(Refused::of_relay(ops.get(it.op)?, it.errno)))
+            .filter_map(|it| Some(Refused::of_relay(ops.get(it.op)?, it)))
             .collect()
     }
 }

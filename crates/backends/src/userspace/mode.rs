@@ -93,7 +93,7 @@ impl Mode for Userspace {
     }
 
     fn tell(_: &Steps, installed: &Installed, report: &mut Report) {
-        report.unheeded = installed.unheeded();
+        report.unheeded = installed.unheeded.all();
     }
 
     fn culprits(

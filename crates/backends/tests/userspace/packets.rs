@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use fairlead_core::address::Protocol;
 use fairlead_core::api::Change;
-use fairlead_relay::handle::Relay;
 
 use crate::build::{service, slice};
 use crate::node::{Fakes, HOST, Node};
-use crate::walk::{Connection, End, Host, Packet};
+use crate::oracle::host;
+use crate::walk::{Connection, End, Packet};
 
 const PORTAL: u32 = 0x1000;
 const OWN: u32 = 0x4000;
@@ -30,13 +30,7 @@ fn web() -> [Change; 2] {
 /// What becomes of packets that come in, or that this host sends, where [`web`] is served.
 fn ends(packets: impl IntoIterator<Item = Packet>, arriving: bool) -> Vec<End> {
     let mut node = Node::settled(Fakes::default(), web());
-    let relayed = node.relay().observe();
-    let host = Host {
-        relayed,
-        addresses: HOST.map(|ip| ip.parse().unwrap()).into(),
-        mark: PORTAL,
-        nft: node.nft(),
-    };
+    let host = host(&mut node);
     let end = |mut packet| match arriving {
         true => host.arrives(&mut packet),
         false => host.sends(&mut packet),
@@ -162,13 +156,7 @@ fn what_listeners_send_to_endpoints_is_never_theirs_again() {
     for (from, answers_are_ours) in [(HOST[0], false), ("203.0.113.1", true)] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let mut node = Node::settled(Fakes::default(), web());
-            let relayed = node.relay().observe();
-            let host = Host {
-                relayed,
-                addresses: HOST.map(|ip| ip.parse().unwrap()).into(),
-                mark: PORTAL,
-                nft: node.nft(),
-            };
+            let host = host(&mut node);
             let mut packet = packet(protocol, from, "10.1.0.1:8080", Connection::default());
             packet.mark = OWN;
             assert_eq!(host.sends(&mut packet), End::Onward);

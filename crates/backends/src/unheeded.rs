@@ -1,0 +1,26 @@
+//! What Services ask for in vain.
+
+use std::collections::BTreeMap;
+
+use fairlead_core::api::ObjectName;
+
+/// What Services ask for in vain, and what is done instead.
+#[derive(Debug, Default)]
+pub(crate) struct Unheeded(BTreeMap<ObjectName, String>);
+
+impl Unheeded {
+    /// What there is to say of a Service now; `None`: it has what it asks for.
+    pub(crate) fn note(&mut self, service: &ObjectName, why: Option<String>) {
+        match why {
+            Some(why) => self.0.insert(service.clone(), why),
+            None => self.0.remove(service),
+        };
+    }
+
+    /// Of all of them.
+    pub(crate) fn all(&self) -> Vec<(ObjectName, String)> {
+        let all = self.0.iter();
+        all.map(|(service, why)| (service.clone(), why.clone()))
+            .collect()
+    }
+}
