@@ -1,5 +1,6 @@
 //! Where packets are brought, against what the routes say.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
 use fairlead_core::address::{Family, Protocol};
@@ -52,6 +53,7 @@ pub(crate) fn host(node: &mut Node) -> Host<'_> {
         relayed,
         addresses,
         mark: MARK,
+        questions: Cell::default(),
         nft: node.nft(),
     }
 }

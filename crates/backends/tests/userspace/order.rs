@@ -1,6 +1,6 @@
 //! What is true at every moment of a sync, and not only after it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -183,6 +183,7 @@ impl State {
             relayed: self.relay.observe(),
             addresses: HOST.map(|ip| ip.parse().unwrap()).into(),
             mark: 0x1000,
+            questions: Cell::default(),
         };
         let mut served = BTreeSet::new();
         for (family, map, element) in self.leading() {

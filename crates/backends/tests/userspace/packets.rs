@@ -168,3 +168,34 @@ fn what_listeners_send_to_endpoints_is_never_theirs_again() {
         }
     }
 }
+
+/// Each costs a look at the routes.
+#[test]
+fn what_usually_passes_is_not_asked_whose_addresses_it_has() {
+    let to_pod = "10.1.0.1:8080";
+    let first = Connection::default();
+    for (from, to, connection, mark, questions) in [
+        (POD, SERVICE, first, 0, 0),
+        (POD, SERVICE, established(PORTAL), 0, 0),
+        (POD, "10.1.1.1:80", established(0), 0, 0),
+        (HOST[0], to_pod, first, OWN, 1),
+        (HOST[0], to_pod, established(0), OWN, 0),
+        ("203.0.113.1", to_pod, established(PORTAL), OWN, 0),
+        (HOST[0], SERVICE, first, 0, 1),
+        (HOST[0], SERVICE, established(PORTAL), 0, 0),
+    ] {
+        let mut node = Node::settled(Fakes::default(), web());
+        let host = host(&mut node);
+        let mut packet = packet(Protocol::Tcp, from, to, connection);
+        packet.mark = mark;
+        match from == POD {
+            true => host.arrives(&mut packet),
+            false => host.sends(&mut packet),
+        };
+        assert_eq!(
+            host.questions.get(),
+            questions,
+            "{from} {to} {connection:?}"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! Packets on their way through the rules, as the kernel would lead them.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
 use fairlead_backends::nftables::table;
@@ -63,6 +64,8 @@ pub(crate) struct Host<'a> {
     pub(crate) addresses: Vec<IpAddr>,
     /// The mark with which every address is this host's.
     pub(crate) mark: u32,
+    /// How often rules have asked whether an address is this host's.
+    pub(crate) questions: Cell<usize>,
 }
 
 /// How a chain ends.
@@ -215,7 +218,10 @@ impl Walk<'_> {
                 let is = self.interface == name || (*prefix && self.interface.starts_with(name));
                 is != *negate
             }
-            Statement::IsLocal(address) => self.host.is_local(self.address(*address)),
+            Statement::IsLocal(address) => {
+                self.host.questions.update(|questions| questions + 1);
+                self.host.is_local(self.address(*address))
+            }
             Statement::NewConnection => !connection.established && !connection.reply,
             Statement::Established => connection.established,
             Statement::IsOriginal => !connection.reply,

@@ -9,7 +9,7 @@
 //! too: its later packets find their socket by it, whatever has become of its Service.
 
 use fairlead_core::address::Family;
-use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
+use fairlead_kernel::nft::rule::{Concat, Expr, Rule, Statement};
 use fairlead_kernel::nft::ruleset::{BaseHook, Chain, ChainKind, Hook, SetName};
 
 use super::super::schema::{BY_ADDRESS, BY_NODEPORT, Maps, key, portal_mark};
@@ -17,6 +17,9 @@ use super::{Frame, PRE_DNAT, regular};
 
 const DIVERT: &str = "divert";
 const TO_LISTENER: &str = "to-listener";
+const NODE_TO_LISTENER: &str = "node-to-listener";
+const NODEPORT_TO_LISTENER: &str = "nodeport-to-listener";
+const NO_LISTENER: &str = "no-listener";
 /// Assigned Internet protocol number of TCP.
 const TCP: u8 = 6;
 /// The same of ICMP, in IPv4 and in IPv6.
@@ -38,6 +41,21 @@ impl Frame {
                 vec![Rule::new([mark, Statement::Accept])],
             ),
             regular(
+                NO_LISTENER,
+                "what nobody listens for any more",
+                no_listener(),
+            ),
+            regular(
+                NODEPORT_TO_LISTENER,
+                "what is new, or a datagram, to a node port",
+                self.by_sender(key::nodeport, &BY_NODEPORT),
+            ),
+            regular(
+                NODE_TO_LISTENER,
+                "what is new, or a datagram, from this node",
+                node_to_listener(),
+            ),
+            regular(
                 TO_LISTENER,
                 "what is new, or a datagram",
                 self.to_listener(),
@@ -50,7 +68,7 @@ impl Frame {
         match (hook.kind, hook.hook) {
             (ChainKind::Filter, Hook::Prerouting) => [rules, self.arriving()].concat(),
             (ChainKind::Route, Hook::Output) => self.leaving(),
-            (ChainKind::Filter, Hook::Output) if hook.priority != PRE_DNAT => {
+            (ChainKind::Filter, Hook::Input | Hook::Output) if hook.priority != PRE_DNAT => {
                 let taken = Statement::HasMark(self.portal_mark());
                 let pass = Rule::new([taken, Statement::Return]).comment("a listener has it");
                 [vec![pass], rules].concat()
@@ -62,21 +80,21 @@ impl Frame {
     fn arriving(&self) -> Vec<Rule> {
         let divert = || Statement::Goto(DIVERT.into());
         vec![
-            Rule::new([Statement::IsReply, self.has_socket(), divert()])
-                .comment("answers to a listener that uses its client's address"),
             Rule::new([
                 Statement::IsProtocol(TCP),
                 Statement::Established,
                 self.has_socket(),
                 divert(),
             ]),
+            leave_older(),
+            Rule::new([Statement::IsReply, self.has_socket(), divert()])
+                .comment("answers to a listener that uses its client's address"),
             Rule::new([
                 Statement::IsProtocol(self.icmp()),
                 self.has_socket(),
                 divert(),
             ])
             .comment("what is told of it on its way, as that a packet was too large"),
-            leave_older(),
             leave_translated(),
             Rule::new([Statement::IsOriginal, Statement::Jump("services".into())]),
             Rule::new([
@@ -94,6 +112,14 @@ impl Frame {
         let with_own_address = Statement::IsLocal(Expr::SourceAddress);
         let answers_come_here = Statement::SetConnectionMark(self.portal_mark());
         vec![
+            // Whose address it is, below, is asked of the first packet alone.
+            Rule::new([
+                own(),
+                Statement::Established,
+                Statement::IsOriginal,
+                Statement::Return,
+            ])
+            .comment("a listener goes on with its endpoint"),
             Rule::new([own(), with_own_address, Statement::Return])
                 .comment("a listener and its endpoint"),
             Rule::new([own(), answers_come_here, Statement::Return])
@@ -123,44 +149,70 @@ impl Frame {
         }
     }
 
+    /// Whose address it is costs a look at the routes: that is asked of what is from this node, and
+    /// of node ports, not of what usually comes.
     fn to_listener(&self) -> Vec<Rule> {
+        let from_loopback = Statement::InputInterface {
+            name: "lo".to_owned(),
+            prefix: false,
+            negate: false,
+        };
         let from_node = Statement::IsLocal(Expr::SourceAddress);
-        let mut rules = Vec::from(by_both(Some(&from_node), |maps| maps.portals));
-        if let Some(from_pods) = self.from_pods(false) {
-            rules.extend(by_both(Some(&from_pods), |maps| maps.pod_portals));
-        }
-        let from_others = self.from_pods(true);
-        rules.extend(by_both(from_others.as_ref(), |maps| maps.outside_portals));
-        rules.extend(by_both(None, |maps| maps.portals));
-        // Without them the packet comes to where no socket is, and the kernel sends no answer from an
-        // address that is not this host's: whoever calls waits for nothing.
+        let node = Statement::Goto(NODE_TO_LISTENER.into());
+        let mut rules = vec![Rule::new([from_loopback, from_node, node])];
+        rules.extend(self.by_sender(key::address, &BY_ADDRESS));
         rules.extend([
-            Rule::new([Statement::IsProtocol(TCP), Statement::Reset])
-                .comment("nobody listens any more"),
-            Rule::new([Statement::Reject]),
+            Rule::new([here(), Statement::Jump(NODEPORT_TO_LISTENER.into())]),
+            Rule::new([Statement::Goto(NO_LISTENER.into())]),
         ]);
         rules
     }
+
+    /// The rules that look for the listener of pods, of others, and of all.
+    fn by_sender(&self, key: fn() -> Concat, maps: &Maps) -> Vec<Rule> {
+        let rule = |condition: Option<Statement>, map| {
+            let given = condition.into_iter().chain(give(key(), map));
+            Rule::new(given.collect::<Vec<_>>())
+        };
+        let pods = self.from_pods(false);
+        let pods = pods.map(|from_pods| rule(Some(from_pods), maps.pod_portals));
+        let rest = [
+            rule(self.from_pods(true), maps.outside_portals),
+            rule(None, maps.portals),
+        ];
+        pods.into_iter().chain(rest).collect()
+    }
 }
 
-/// The rules that look for a listener, by service address and by node port.
-fn by_both(condition: Option<&Statement>, map: fn(&Maps) -> SetName) -> [Rule; 2] {
-    let rule = |here: Option<Statement>, key, maps| {
-        let found = [
-            Statement::HasPorts,
-            Statement::Tproxy {
-                key,
-                map: map(maps),
-            },
-            Statement::Accept,
-        ];
-        let conditions = condition.cloned().into_iter().chain(here);
-        Rule::new(conditions.chain(found).collect::<Vec<_>>())
-    };
-    let here = Statement::IsLocal(Expr::DestinationAddress);
+fn node_to_listener() -> Vec<Rule> {
+    let [ports, to_socket, accept] = give(key::nodeport(), BY_NODEPORT.portals);
+    vec![
+        Rule::new(give(key::address(), BY_ADDRESS.portals)),
+        Rule::new([here(), ports, to_socket, accept]),
+        Rule::new([Statement::Goto(NO_LISTENER.into())]),
+    ]
+}
+
+/// Without them the packet comes to where no socket is, and the kernel sends no answer from an
+/// address that is not this host's: whoever calls waits for nothing.
+fn no_listener() -> Vec<Rule> {
+    vec![
+        Rule::new([Statement::IsProtocol(TCP), Statement::Reset]),
+        Rule::new([Statement::Reject]),
+    ]
+}
+
+/// Node ports are at addresses of this host alone.
+fn here() -> Statement {
+    Statement::IsLocal(Expr::DestinationAddress)
+}
+
+/// Gives the packet to the listener that a map names.
+fn give(key: Concat, map: SetName) -> [Statement; 3] {
     [
-        rule(None, key::address(), &BY_ADDRESS),
-        rule(Some(here), key::nodeport(), &BY_NODEPORT),
+        Statement::HasPorts,
+        Statement::Tproxy { key, map },
+        Statement::Accept,
     ]
 }
 
