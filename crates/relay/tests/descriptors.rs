@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
 use std::process::{self, Command, ExitCode};
 use std::sync::Arc;
 use std::thread;
@@ -14,41 +16,52 @@ use fairlead_core::model::ServicePortName;
 use fairlead_core::route::{Pool, Target};
 use fairlead_core::scheduling::Scheduler;
 use fairlead_kernel::netns::{self, Netns};
-use fairlead_relay::SocketRelay;
 use fairlead_relay::handle::{
     Listener, ListenerAddress, Op, Relay, Source, Upstream, UpstreamName,
 };
 use fairlead_relay::settings::Settings;
+use fairlead_relay::{Drained, SocketRelay};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Socket, Type};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // All have the same descriptors.
+    arguments.test_threads = Some(1);
     // Before there is a second thread, which begins where this one is.
     Netns::anonymous()
         .and_then(|netns| netns.enter())
         .or_else(|_| netns::become_root_in_private())
         .expect(netns::USER_NAMESPACE_HINT);
-    let trial = Trial::test(
-        "without_descriptors_nobody_is_served_and_nothing_spins",
-        || {
-            without_descriptors_nobody_is_served_and_nothing_spins();
-            Ok(())
-        },
-    );
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
-}
-
-fn without_descriptors_nobody_is_served_and_nothing_spins() {
     run("ip link set lo up");
     run(&format!("prlimit --pid {} --nofile=300:300", process::id()));
+    let trials = TESTS.map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+const TESTS: [(&str, fn()); 3] = [
+    (
+        "without_descriptors_nobody_is_served_and_nothing_spins",
+        without_descriptors_nobody_is_served_and_nothing_spins,
+    ),
+    (
+        "who_waits_at_a_listener_that_is_closed_is_carried",
+        who_waits_at_a_listener_that_is_closed_is_carried,
+    ),
+    (
+        "draining_waits_for_who_waits_to_be_accepted",
+        draining_waits_for_who_waits_to_be_accepted,
+    ),
+];
+
+fn without_descriptors_nobody_is_served_and_nothing_spins() {
     let endpoint = endpoint();
-    let mut relay = SocketRelay::open(Settings {
-        takes_direct: true,
-        threads: 1,
-        ..Settings::default()
-    })
-    .unwrap();
+    let mut relay = open();
     let to = listen(&mut relay, endpoint.local_addr().unwrap());
     // Half of the limit, two for each.
     assert_eq!(relay.handle().counts().max_connections, 75);
@@ -80,6 +93,71 @@ fn without_descriptors_nobody_is_served_and_nothing_spins() {
     served.write_all(b"x").unwrap();
     assert_eq!((&second).read(&mut [0]).unwrap(), 1);
     assert!(begin.elapsed() < Duration::from_secs(1));
+}
+
+fn who_waits_at_a_listener_that_is_closed_is_carried() {
+    let endpoint = endpoint();
+    let mut relay = open();
+    let to = listen(&mut relay, endpoint.local_addr().unwrap());
+    let clients = wait_at(to);
+    assert_eq!(relay.apply(&[Op::Close(ADDRESS)]), []);
+    assert_served(&clients, &endpoint);
+}
+
+fn draining_waits_for_who_waits_to_be_accepted() {
+    let endpoint = endpoint();
+    let mut relay = open();
+    let to = listen(&mut relay, endpoint.local_addr().unwrap());
+    let clients = wait_at(to);
+    let handle = relay.handle();
+    let drain = thread::spawn(move || handle.drain(Duration::from_secs(10)));
+    assert_served(&clients, &endpoint);
+    drop(clients);
+    let ended = CLIENTS;
+    assert_eq!(drain.join().unwrap(), Drained { ended, reset: 0 });
+}
+
+const CLIENTS: usize = 30;
+
+/// Clients that are connected, but not accepted: there were no descriptors for it a moment ago.
+fn wait_at(listener: SocketAddr) -> Vec<Socket> {
+    let clients: Vec<Socket> = iter::repeat_with(client).take(CLIENTS).collect();
+    let eaten = eat();
+    for client in &clients {
+        client.connect(&listener.into()).unwrap();
+    }
+    drop(eaten);
+    clients
+}
+
+/// Each client hears something from an endpoint, and both close then.
+fn assert_served(clients: &[Socket], endpoint: &TcpListener) {
+    endpoint.set_nonblocking(true).unwrap();
+    let begin = Instant::now();
+    let mut served = 0;
+    while served < clients.len() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{served} served");
+        match endpoint.accept() {
+            Ok((mut stream, _)) => stream.write_all(b"x").unwrap(),
+            Err(_) => {
+                thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+        }
+        served += 1;
+    }
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0]).map_err(|error| error.kind()), Ok(1));
+    }
+}
+
+fn open() -> SocketRelay {
+    SocketRelay::open(Settings {
+        takes_direct: true,
+        threads: 1,
+        ..Settings::default()
+    })
+    .unwrap()
 }
 
 fn run(command: &str) {
@@ -115,6 +193,12 @@ fn ticks(mut stat: &File) -> u64 {
     next() + next()
 }
 
+const ADDRESS: ListenerAddress = ListenerAddress {
+    family: Family::V4,
+    protocol: Protocol::Tcp,
+    port: 11000,
+};
+
 fn listen(relay: &mut SocketRelay, endpoint: SocketAddr) -> SocketAddr {
     let name = UpstreamName {
         port: ServicePortName {
@@ -135,11 +219,6 @@ fn listen(relay: &mut SocketRelay, endpoint: SocketAddr) -> SocketAddr {
         scheduler: Scheduler::Rr,
         affinity_seconds: None,
     };
-    let address = ListenerAddress {
-        family: Family::V4,
-        protocol: Protocol::Tcp,
-        port: 11000,
-    };
     let listener = Listener {
         upstream: name.clone(),
         pool: Pool::Cluster,
@@ -147,8 +226,8 @@ fn listen(relay: &mut SocketRelay, endpoint: SocketAddr) -> SocketAddr {
     };
     let ops = [
         Op::SetUpstream(name, upstream),
-        Op::Listen(address, listener),
+        Op::Listen(ADDRESS, listener),
     ];
     assert_eq!(relay.apply(&ops), []);
-    address.socket()
+    ADDRESS.socket()
 }

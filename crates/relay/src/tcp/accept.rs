@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fairlead_kernel::error::CallError;
+use fairlead_kernel::sysctl::{ProcSys, Sysctls};
 use fairlead_kernel::transparent::tcp;
 use tokio::io::Interest;
 
@@ -17,9 +18,25 @@ use crate::entrance::Entrance;
 /// calls meanwhile waits in the kernel's queue.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener for connections. It listens no more when this goes.
+/// How many are accepted before others have a turn.
+const ROUNDS: usize = 16;
+
+/// How many wait at most, where the system does not say (listen(2)).
+const USUAL_BACKLOG: usize = 4096;
+
+/// A listener for connections. It listens no more when this goes; who waits there by then is carried.
 #[derive(Debug)]
-pub(crate) struct Listening(Arc<Listener>);
+pub(crate) struct Listening(Arc<Gate>);
+
+/// What a listener's task and whoever closes it have of it.
+#[derive(Debug)]
+struct Gate {
+    listener: Listener,
+    entrance: Arc<Entrance>,
+    /// Held from when a connection is accepted until it is counted: when the listener is closed, none
+    /// is in between.
+    is_open: Mutex<bool>,
+}
 
 /// A socket that listens, in the guise of a stream. The runtime's own listeners register what they
 /// accept with the thread that accepts it, not with the one that is to carry it.
@@ -33,40 +50,100 @@ pub(crate) fn listen(entrance: &Arc<Entrance>) -> Result<Listening, CallError> {
     let _registering = runtime.enter();
     let listener = Listener::from_std(TcpStream::from(listener))
         .map_err(|error| CallError::from_io("epoll_ctl", address.to_string(), &error))?;
-    let listener = Arc::new(listener);
-    runtime.spawn(accept(Arc::clone(&listener), Arc::clone(entrance)));
-    Ok(Listening(listener))
+    let gate = Arc::new(Gate {
+        listener,
+        entrance: Arc::clone(entrance),
+        is_open: Mutex::new(true),
+    });
+    runtime.spawn(accept(Arc::clone(&gate)));
+    Ok(Listening(gate))
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // Its task has the descriptor too, and closes it when it hears of this.
-        if let Err(error) = tcp::stop_listening(&self.0) {
-            tracing::warn!(%error, "cannot stop listening");
-        }
+        self.0.close();
     }
 }
 
-async fn accept(listener: Arc<Listener>, entrance: Arc<Entrance>) {
+async fn accept(gate: Arc<Gate>) {
     let mut is_told = false;
-    while listener.readable().await.is_ok() {
-        match listener.try_io(Interest::READABLE, || tcp::accept(&listener)) {
-            Ok((stream, client)) => {
+    while gate.listener.readable().await.is_ok() {
+        match gate.admit() {
+            Ok(left) => {
                 is_told = false;
-                welcome(stream, client, &entrance);
+                match left {
+                    Left::None | Left::Some => {}
+                    Left::Closed => break,
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
-            Err(error) if is_of_one(&error) => {}
             Err(error) => {
                 if !is_told {
-                    tracing::warn!(listener = %entrance.address, %error, "cannot accept");
+                    tracing::warn!(listener = %gate.entrance.address, %error, "cannot accept");
                 }
                 is_told = true;
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
+}
+
+/// Who waits after some were accepted.
+enum Left {
+    None,
+    Some,
+    Closed,
+}
+
+impl Gate {
+    /// Accepts who waits, or some of them.
+    fn admit(&self) -> io::Result<Left> {
+        let is_open = self.is_open();
+        if !*is_open {
+            return Ok(Left::Closed);
+        }
+        for _ in 0..ROUNDS {
+            let accepted = self
+                .listener
+                .try_io(Interest::READABLE, || tcp::accept(&self.listener));
+            match accepted {
+                Ok((stream, client)) => welcome(stream, client, &self.entrance),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Left::None),
+                Err(error) if is_of_one(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Left::Some)
+    }
+
+    /// Listens no more. The system would reset who waits. More than can wait are not accepted, so
+    /// that a flood keeps nobody here.
+    fn close(&self) {
+        let mut is_open = self.is_open();
+        *is_open = false;
+        for _ in 0..=backlog() {
+            match tcp::accept(&self.listener) {
+                Ok((stream, client)) => welcome(stream, client, &self.entrance),
+                Err(error) if is_of_one(&error) => {}
+                Err(_) => break,
+            }
+        }
+        // The task has the descriptor too, and closes it when it hears of this.
+        if let Err(error) = tcp::stop_listening(&self.listener) {
+            tracing::warn!(%error, "cannot stop listening");
+        }
+    }
+
+    /// Nothing that is done with the lock leaves it half done.
+    fn is_open(&self) -> MutexGuard<'_, bool> {
+        self.is_open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many connections wait at a listener at most.
+fn backlog() -> usize {
+    let most = ProcSys.read("net/core/somaxconn").ok();
+    let most = most.and_then(|most| most.trim().parse().ok());
+    most.unwrap_or(USUAL_BACKLOG)
 }
 
 /// Whether an error is the misfortune of one connection (accept(2)), and no reason to wait.

@@ -17,6 +17,7 @@ use crate::world::{
 crate::tests![
     a_port_in_use_is_refused_and_the_rest_works,
     a_port_is_free_as_soon_as_it_is_closed,
+    who_connects_before_a_listener_is_closed_is_carried,
     connections_outlive_their_listener_and_endpoint,
     a_listener_may_lead_elsewhere,
     what_cannot_be_is_refused_as_by_the_fake,
@@ -59,6 +60,29 @@ fn a_port_is_free_as_soon_as_it_is_closed() {
         assert!(TcpStream::connect(to).is_err());
         // Nobody else is kept from it, either.
         TcpListener::bind(to).unwrap();
+    });
+}
+
+fn who_connects_before_a_listener_is_closed_is_carried() {
+    world(settings(), |world| {
+        let endpoint = named(host(1, 80), 1);
+        for _ in 0..20 {
+            let to = world.serve(11000, &[endpoint]);
+            let crowd = || (0..25).map(|_| connect(to)).collect::<Vec<_>>();
+            let clients: Vec<TcpStream> = thread::scope(|scope| {
+                let crowds = [(); 4].map(|()| scope.spawn(crowd));
+                crowds.map(|crowd| crowd.join().unwrap())
+            })
+            .into_iter()
+            .flatten()
+            .collect();
+            assert_eq!(world.relay.apply(&[Op::Close(address(11000))]), []);
+            for mut client in clients {
+                let mut name = [0];
+                client.read_exact(&mut name).unwrap();
+                assert_eq!(name, [1]);
+            }
+        }
     });
 }
 
