@@ -72,7 +72,9 @@ async fn accept(gate: Arc<Gate>) {
             Ok(left) => {
                 is_told = false;
                 match left {
-                    Left::None | Left::Some => {}
+                    Left::None => {}
+                    // To wait for what is there already gives nobody else a turn.
+                    Left::Some => tokio::task::yield_now().await,
                     Left::Closed => break,
                 }
             }

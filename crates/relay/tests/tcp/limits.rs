@@ -1,16 +1,19 @@
 //! How many connections there may be, and who gets them.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fairlead_relay::counts::Refused;
 use fairlead_relay::settings::Settings;
 
-use crate::world::{ask, connect, eventually, held, host, named, settings, world};
+use crate::world::{ask, connect, echo, eventually, held, host, named, settings, world};
 
 crate::tests![
     a_service_that_floods_leaves_room_for_others,
+    a_service_that_floods_leaves_others_their_turn,
     there_are_no_more_connections_than_there_may_be,
 ];
 
@@ -37,6 +40,39 @@ fn a_service_that_floods_leaves_room_for_others() {
         drop((clients, connections));
         eventually("all are over", || world.now(11000).connections == 0);
         connect(flooded);
+    });
+}
+
+fn a_service_that_floods_leaves_others_their_turn() {
+    let settings = Settings {
+        threads: 1,
+        ..settings()
+    };
+    world(settings, |world| {
+        let mut client = connect(world.serve(11000, &[echo(host(1, 80))]));
+        let flooded = world.serve(11001, &[]);
+        let is_over = AtomicBool::new(false);
+        let longest = thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    while !is_over.load(Relaxed) {
+                        let _ = TcpStream::connect(flooded);
+                    }
+                });
+            }
+            let (begin, mut longest) = (Instant::now(), Duration::ZERO);
+            while begin.elapsed() < Duration::from_secs(3) {
+                let asked = Instant::now();
+                client.write_all(b"x").unwrap();
+                client.read_exact(&mut [0]).unwrap();
+                longest = longest.max(asked.elapsed());
+                thread::sleep(Duration::from_millis(1));
+            }
+            is_over.store(true, Relaxed);
+            longest
+        });
+        // Those who flood take turns with the relay on the CPUs, a few ms each.
+        assert!(longest < Duration::from_millis(700), "{longest:?}");
     });
 }
 
