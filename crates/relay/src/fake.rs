@@ -67,4 +67,11 @@ impl Relay for FakeRelay {
     fn observe(&self) -> Relayed {
         self.relayed.clone()
     }
+
+    fn in_use(&mut self, among: &[ListenerAddress]) -> BTreeSet<ListenerAddress> {
+        let others = |at: &&ListenerAddress| {
+            self.occupied.contains(at) && !self.relayed.listeners.contains_key(at)
+        };
+        among.iter().filter(others).copied().collect()
+    }
 }

@@ -1,6 +1,6 @@
 //! What can be asked of a relay: the contract that the real one and the fake both keep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,6 +17,10 @@ pub trait Relay {
 
     /// What is set.
     fn observe(&self) -> Relayed;
+
+    /// Where somebody else listens among these: to listen there would be refused with
+    /// `EADDRINUSE`.
+    fn in_use(&mut self, among: &[ListenerAddress]) -> BTreeSet<ListenerAddress>;
 }
 
 /// What a relay does.

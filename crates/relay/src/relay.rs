@@ -1,6 +1,6 @@
 //! The real relay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fairlead_core::address::Protocol;
 use fairlead_kernel::error::CallError;
-use fairlead_kernel::{cpus, descriptors};
+use fairlead_kernel::{cpus, descriptors, transparent};
 
 use crate::counts::Counts;
 use crate::entrance::{Common, Entrance, Way};
@@ -118,6 +118,22 @@ impl Relay for SocketRelay {
 
     fn observe(&self) -> Relayed {
         self.0.state().relayed.clone()
+    }
+
+    /// The system says so of one at a time, and of none that is not asked for.
+    fn in_use(&mut self, among: &[ListenerAddress]) -> BTreeSet<ListenerAddress> {
+        let own = self.0.state().relayed.listeners.clone();
+        let keepalive = self.0.common.settings().keepalive;
+        let is_in_use = |at: &&ListenerAddress| {
+            let listened = match at.protocol {
+                Protocol::Tcp => transparent::tcp::listen(at.socket(), &keepalive).map(drop),
+                Protocol::Udp => transparent::udp::listen(at.socket()).map(drop),
+                Protocol::Sctp => Ok(()),
+            };
+            listened.is_err_and(|error| error.errno == libc::EADDRINUSE)
+        };
+        let others = among.iter().filter(|at| !own.contains_key(at));
+        others.filter(is_in_use).copied().collect()
     }
 }
 

@@ -121,7 +121,9 @@ impl<M: Mode, K: Kernel<M>> Engine<M, K> {
     ) -> Result<Synced, SyncError> {
         let mut services = model.take_dirty();
         services.extend(self.excluded.readmit(&services, now));
-        services.extend(self.installed.iter().flat_map(M::again));
+        if let Some(installed) = &self.installed {
+            services.extend(self.mode.again(installed));
+        }
         let before = self.excluded.clone();
         for _ in 0..WITHOUT {
             let looks = self.next_is_full();

@@ -66,9 +66,9 @@ pub trait Mode: Sized {
     /// When something is to be done that has to wait for a while, if anything is.
     fn chores_due(installed: &Self::Installed) -> Option<Instant>;
 
-    /// Services that went without something that there is by now: the next sync looks at them as if
-    /// they had changed.
-    fn again(_: &Self::Installed) -> Vec<ObjectName> {
+    /// Services that went without something that there is by now: this sync looks at them as if they
+    /// had changed.
+    fn again(&mut self, _: &Self::Installed) -> Vec<ObjectName> {
         Vec::new()
     }
 

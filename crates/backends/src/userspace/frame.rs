@@ -45,4 +45,11 @@ impl Frame {
     pub(super) fn family(&self) -> Family {
         self.rules.family
     }
+
+    /// The ports that listeners could have, if somebody else did not have them.
+    pub(super) fn busy(&self) -> impl Iterator<Item = ListenerAddress> {
+        let ours =
+            |at: &&ListenerAddress| at.family == self.family() && self.ports.contains(&at.port);
+        self.busy.iter().filter(ours).copied()
+    }
 }

@@ -1,7 +1,8 @@
 //! What is known to be installed, and the way from there to what should be.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,12 +16,13 @@ use super::port::{Doors, Port, Served, Way, refuse};
 use super::ports::Ports;
 use super::relayed::{RelayOps, Relayed, has, with_here};
 use super::routing::Rerouting;
+use super::starved::{Starved, Survey};
 use super::steps::Steps;
 use crate::nftables::{self, Group, PortState, Portals};
 use crate::unheeded::Unheeded;
 
 /// What a sync wants to be different.
-pub(super) type Changes = crate::engine::Changes<Frame, Port, ()>;
+pub(super) type Changes = crate::engine::Changes<Frame, Port, Survey>;
 
 /// What is there, by what wants it.
 #[derive(Debug, Default)]
@@ -33,11 +35,7 @@ pub struct Installed {
     /// What Services ask for in vain.
     pub(super) unheeded: Unheeded,
     /// Services for which no port was left.
-    starved: BTreeSet<ObjectName>,
-    /// Those of them that went without one before the last was freed.
-    pub(super) again: BTreeSet<ObjectName>,
-    /// When that was.
-    changed_at: Option<Instant>,
+    pub(super) starved: Starved,
 }
 
 impl Installed {
@@ -50,6 +48,7 @@ impl Installed {
         (steps.rules, self.rules) = std::mem::take(&mut self.rules).advance(rules);
         (steps.before_rules, steps.after_rules) = (relay.before, relay.after);
         steps.routing = self.reroute();
+        steps.ports = self.range();
         (steps, self)
     }
 
@@ -79,11 +78,11 @@ impl Installed {
             rules.groups.push((service, group));
         }
         let freed = std::mem::take(&mut ops.freed);
-        self.again = match freed.is_empty() {
-            true => BTreeSet::new(),
-            false => self.starved.clone(),
-        };
-        self.changed_at = Some(changes.now);
+        let vacated = changes.chores.unwrap_or_default();
+        let is_busy = self.busy().next().is_some();
+        let is_freed = !freed.is_empty();
+        self.starved
+            .planned(is_freed, vacated, is_busy, changes.now);
         freed.into_iter().for_each(|at| self.ports.free(at));
         (ops, rules)
     }
@@ -106,7 +105,7 @@ impl Installed {
                 match self.serve(served, old, &mut state, ops) {
                     Ok(it) => relayed.push(it),
                     Err(out_of_ports) => {
-                        self.starved.insert(service.clone());
+                        self.starved.insert(service);
                         why = Some(out_of_ports);
                     }
                 }
@@ -184,10 +183,29 @@ impl Installed {
         }
     }
 
+    /// The ports that listeners may have, in either family.
+    pub(super) fn range(&self) -> Option<RangeInclusive<u16>> {
+        Some(self.frames.values().next()?.ports.clone())
+    }
+
+    /// The ports that listeners could have, if somebody else did not have them.
+    fn busy(&self) -> impl Iterator<Item = ListenerAddress> {
+        self.frames.values().flat_map(Frame::busy)
+    }
+
+    /// Ports that somebody else had, and that Services could have if they were free.
+    pub(super) fn worth_a_look(&self) -> Vec<ListenerAddress> {
+        if self.starved.is_empty() {
+            return Vec::new();
+        }
+        let vacated = self.starved.vacated();
+        self.busy().filter(|at| !vacated.contains(at)).collect()
+    }
+
     /// When something is to be done that waits.
     pub(super) fn chores_due(&self) -> Option<Instant> {
-        let again = self.changed_at.filter(|_| !self.again.is_empty());
-        [self.rules.chores_due(), again].into_iter().flatten().min()
+        let dues = [self.rules.chores_due(), self.starved.due()];
+        dues.into_iter().flatten().min()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The parts that the mode programs, as one: the table, the routing and this process's relay.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
@@ -16,6 +18,7 @@ use super::installed::Installed;
 use super::mode::Userspace;
 use super::rebuild::Found;
 use super::routing::Rerouting;
+use super::starved::Survey;
 use super::steps::Steps;
 use crate::engine::{Cost, Kernel, SyncError};
 use crate::nftables::{Findings, Nftables, Role, table, understand};
@@ -42,8 +45,13 @@ pub enum ApplyError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The rules stay as they were: they would lead where nobody listens.
-    #[error("cannot {}", list(.0))]
-    Refused(Vec<Refused>),
+    #[error("cannot {}", list(refused))]
+    Refused {
+        /// What was refused.
+        refused: Vec<Refused>,
+        /// The ports that somebody else has, if that is why for any.
+        busy: BTreeSet<ListenerAddress>,
+    },
 }
 
 /// An operation that was refused.
@@ -52,7 +60,7 @@ pub struct Refused {
     /// Whose it is, if it is a Service's.
     pub service: Option<ObjectName>,
     /// Where somebody else listens, if that is why.
-    pub busy: Option<ListenerAddress>,
+    busy: Option<ListenerAddress>,
     /// The operation.
     pub what: String,
     /// The error number (errno(3)).
@@ -96,12 +104,39 @@ impl fmt::Display for Refused {
     }
 }
 
+impl ApplyError {
+    fn refused(refused: Vec<Refused>) -> ApplyError {
+        let busy = BTreeSet::new();
+        ApplyError::Refused { refused, busy }
+    }
+}
+
 impl<R: Relay, N: Nft, P: Routing> Parts<R, N, P> {
     fn relay(&mut self, ops: &[Op]) -> Vec<Refused> {
         let refusals = self.relay.apply(ops).into_iter();
         refusals
             .filter_map(|it| Some(Refused::of_relay(ops.get(it.op)?, it)))
             .collect()
+    }
+
+    /// The ports that somebody else has. Where one is found, all are looked at: to learn of them
+    /// one by one would take a sync for each.
+    fn busy(
+        &mut self,
+        refused: &[Refused],
+        ports: &RangeInclusive<u16>,
+    ) -> BTreeSet<ListenerAddress> {
+        let found: BTreeSet<_> = refused.iter().filter_map(|refused| refused.busy).collect();
+        let kinds: BTreeSet<_> = found.iter().map(|at| (at.family, at.protocol)).collect();
+        let of_kind = |(family, protocol)| {
+            ports.clone().map(move |port| ListenerAddress {
+                family,
+                protocol,
+                port,
+            })
+        };
+        let all: Vec<_> = kinds.into_iter().flat_map(of_kind).collect();
+        &found | &self.relay.in_use(&all)
     }
 }
 
@@ -114,7 +149,7 @@ pub fn remove_routing(routing: &mut impl Routing) -> Result<bool, ApplyError> {
     let refused = reroute(routing, &ops)?;
     match refused.is_empty() {
         true => Ok(!ops.is_empty()),
-        false => Err(ApplyError::Refused(refused)),
+        false => Err(ApplyError::refused(refused)),
     }
 }
 
@@ -143,15 +178,19 @@ impl<R: Relay, N: Nft, P: Routing> Kernel<Userspace> for Parts<R, N, P> {
         })
     }
 
-    fn survey(&mut self, _: &Installed) -> Result<(), CallError> {
-        Ok(())
+    fn survey(&mut self, installed: &Installed) -> Result<Survey, CallError> {
+        let busy = installed.worth_a_look();
+        let still = self.relay.in_use(&busy);
+        Ok(busy.into_iter().filter(|at| !still.contains(at)).collect())
     }
 
     fn apply(&mut self, steps: &Steps) -> Result<Cost, ApplyError> {
         let mut refused = self.relay(&steps.before_rules);
         refused.extend(reroute(&mut self.routing, &steps.routing)?);
         if !refused.is_empty() {
-            return Err(ApplyError::Refused(refused));
+            let ports = steps.ports.iter();
+            let busy = ports.flat_map(|ports| self.busy(&refused, ports)).collect();
+            return Err(ApplyError::Refused { refused, busy });
         }
         let cost = steps.rules.commit(&mut self.nft)?;
         let refused = self.relay(&steps.after_rules);
@@ -160,7 +199,7 @@ impl<R: Relay, N: Nft, P: Routing> Kernel<Userspace> for Parts<R, N, P> {
                 messages: cost.messages + steps.routing.len(),
                 ..cost
             }),
-            false => Err(ApplyError::Refused(refused)),
+            false => Err(ApplyError::refused(refused)),
         }
     }
 

@@ -17,6 +17,7 @@ mod ports;
 mod rebuild;
 mod relayed;
 mod routing;
+mod starved;
 mod steps;
 
 pub use frame::Frame;
@@ -25,4 +26,5 @@ pub use kernel::{ApplyError, Parts, Refused, remove_routing};
 pub use mode::Userspace;
 pub use port::Port;
 pub use rebuild::Found;
+pub use starved::Survey;
 pub use steps::Steps;

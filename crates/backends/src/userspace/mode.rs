@@ -18,6 +18,7 @@ use super::installed::{Changes, Installed};
 use super::kernel::ApplyError;
 use super::port::Port;
 use super::rebuild::Found;
+use super::starved::Survey;
 use super::steps::Steps;
 use crate::engine::{Mode, Prior};
 use crate::nftables::Nftables;
@@ -34,7 +35,7 @@ impl Mode for Userspace {
     type Frame = Frame;
     type Found = Found;
     type Installed = Installed;
-    type Survey = ();
+    type Survey = Survey;
     type Plan = Steps;
     type Error = ApplyError;
 
@@ -73,17 +74,20 @@ impl Mode for Userspace {
         installed.chores_due()
     }
 
-    fn again(installed: &Installed) -> Vec<ObjectName> {
-        installed.again.iter().cloned().collect()
+    fn again(&mut self, installed: &Installed) -> Vec<ObjectName> {
+        let starved = &installed.starved;
+        if !starved.vacated().is_empty() {
+            Arc::make_mut(&mut self.busy).retain(|at| !starved.vacated().contains(at));
+        }
+        starved.again().cloned().collect()
     }
 
     /// Where somebody else listens another port does as well.
     fn learn(&mut self, error: &ApplyError) -> bool {
-        let ApplyError::Refused(refused) = error else {
+        let ApplyError::Refused { busy, .. } = error else {
             return false;
         };
         let before = self.busy.len();
-        let busy = refused.iter().filter_map(|refused| refused.busy);
         Arc::make_mut(&mut self.busy).extend(busy);
         self.busy.len() > before
     }
@@ -104,7 +108,7 @@ impl Mode for Userspace {
         match error {
             ApplyError::Rules(error) => Nftables::culprits(error, &plan.rules, &installed.rules),
             ApplyError::Call(_) => Vec::new(),
-            ApplyError::Refused(refused) => {
+            ApplyError::Refused { refused, .. } => {
                 let culprit = |it: &super::Refused| Some((it.service.clone()?, it.to_string()));
                 refused.iter().filter_map(culprit).collect()
             }

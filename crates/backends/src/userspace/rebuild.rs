@@ -40,6 +40,7 @@ impl Installed {
         (steps.before_rules, steps.after_rules) = (relay.before, relay.after);
         installed.routing = found.routing.into();
         steps.routing = installed.reroute();
+        steps.ports = installed.range();
         (steps, installed)
     }
 

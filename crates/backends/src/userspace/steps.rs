@@ -1,5 +1,7 @@
 //! Operations in order.
 
+use std::ops::RangeInclusive;
+
 use fairlead_kernel::routing::RoutingOp;
 use fairlead_relay::handle::Op;
 
@@ -18,6 +20,8 @@ pub struct Steps {
     pub rules: Transactions,
     /// Listeners and endpoints that are not needed any more.
     pub after_rules: Vec<Op>,
+    /// The ports that listeners may have: where one of them is somebody else's, so may others be.
+    pub ports: Option<RangeInclusive<u16>>,
 }
 
 impl Plan for Steps {

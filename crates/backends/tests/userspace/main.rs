@@ -9,6 +9,7 @@ mod meaning;
 mod node;
 mod oracle;
 mod order;
+mod others;
 mod packets;
 mod policies;
 mod ports;

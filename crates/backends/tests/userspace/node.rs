@@ -1,5 +1,6 @@
 //! A relay and a kernel that are fakes, with an engine on them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,10 @@ impl Relay for Flaky {
 
     fn observe(&self) -> Relayed {
         self.relay.observe()
+    }
+
+    fn in_use(&mut self, among: &[ListenerAddress]) -> BTreeSet<ListenerAddress> {
+        self.relay.in_use(among)
     }
 }
 

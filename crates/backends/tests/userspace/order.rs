@@ -17,7 +17,7 @@ use fairlead_kernel::nft::handle::{CommitError, Committed, Nft, ObservedTable};
 use fairlead_kernel::nft::ruleset::{Batch, Element, TableId};
 use fairlead_kernel::routing::FakeRouting;
 use fairlead_relay::fake::FakeRelay;
-use fairlead_relay::handle::{Op, Refusal, Relay, Relayed};
+use fairlead_relay::handle::{ListenerAddress, Op, Refusal, Relay, Relayed};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -56,6 +56,10 @@ impl Relay for Logged<FakeRelay> {
 
     fn observe(&self) -> Relayed {
         self.handle.observe()
+    }
+
+    fn in_use(&mut self, among: &[ListenerAddress]) -> BTreeSet<ListenerAddress> {
+        self.handle.in_use(among)
     }
 }
 

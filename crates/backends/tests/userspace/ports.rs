@@ -1,18 +1,17 @@
 //! Which ports listeners have.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use fairlead_backends::nftables::table;
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{Change, Kind};
-use fairlead_relay::handle::{ListenerAddress, Relay};
+use fairlead_relay::handle::Relay;
 
 use crate::build::{deleted, name, service, slice};
 use crate::meaning::{PORTALS, led_to};
 use crate::node::{Fakes, Node, with_ports};
 
-fn web(n: u8) -> [Change; 2] {
+pub(crate) fn web(n: u8) -> [Change; 2] {
     let name = format!("web-{n}");
     let slice = slice(&name, &name).tcp(8080);
     [
@@ -21,73 +20,18 @@ fn web(n: u8) -> [Change; 2] {
     ]
 }
 
-fn gone(n: u8) -> Change {
+pub(crate) fn gone(n: u8) -> Change {
     deleted(Kind::Service, &format!("web-{n}"))
 }
 
-fn tcp(port: u16) -> ListenerAddress {
-    ListenerAddress {
-        family: Family::V4,
-        protocol: Protocol::Tcp,
-        port,
-    }
-}
-
-fn occupied(ports: RangeInclusive<u16>) -> Fakes {
-    let mut fakes = Fakes::default();
-    ports.for_each(|port| fakes.relay.occupy(tcp(port)));
-    fakes
-}
-
 /// The ports that rules bring connections of IPv4 to.
-fn led(node: &mut Node) -> BTreeSet<u16> {
+pub(crate) fn led(node: &mut Node) -> BTreeSet<u16> {
     let elements = PORTALS.map(|map| {
         let elements = node.nft().elements(table(Family::V4), map).into_iter();
         let ports = elements.map(|element| led_to(Family::V4, element).port);
         ports.collect::<Vec<_>>()
     });
     elements.into_iter().flatten().collect()
-}
-
-#[test]
-fn a_port_that_somebody_else_has_is_passed_over() {
-    let mut node = Node::with(occupied(11_000..=11_001), with_ports(11_000..=11_010));
-    let report = node.change([web(1), web(2), web(3)].concat());
-    assert_eq!((report.excluded.len(), report.unheeded.len()), (0, 0));
-    let all = [
-        node.ports("web-1"),
-        node.ports("web-2"),
-        node.ports("web-3"),
-    ]
-    .concat();
-    let all: BTreeSet<u16> = all.into_iter().collect();
-    assert_eq!(all.len(), 3);
-    assert!(all.iter().all(|port| *port > 11_001), "{all:?}");
-    assert_eq!(led(&mut node), all);
-}
-
-/// Of one Service a sync learns of a few, and the next goes on from there.
-#[test]
-fn many_ports_of_others_are_passed_over_in_some_syncs() {
-    let mut node = Node::with(occupied(11_000..=11_099), with_ports(11_000..=11_200));
-    node.apply(web(1));
-    let syncs = (1..20).find(|_| node.sync().is_ok());
-    assert!(syncs.is_some());
-    assert_eq!(node.ports("web-1"), [11_100]);
-    // Of many it learns at once.
-    let mut node = Node::with(occupied(11_000..=11_099), with_ports(11_000..=11_200));
-    assert_eq!(node.change((1..=50).flat_map(web)).excluded.len(), 0);
-}
-
-#[test]
-fn what_somebody_else_had_may_be_free_again_after_a_while() {
-    let mut node = Node::with(occupied(11_000..=11_000), with_ports(11_000..=11_000));
-    let report = node.change(web(1));
-    assert_eq!(report.unheeded.len(), 1);
-    node.relay().vacate(tcp(11_000));
-    node.engine.routine();
-    assert_eq!(node.sync().unwrap().unheeded.len(), 0);
-    assert_eq!(node.ports("web-1"), [11_000]);
 }
 
 #[test]

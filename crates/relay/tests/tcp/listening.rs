@@ -1,13 +1,15 @@
 //! Listeners that come, go, change and cannot be.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fairlead_core::address::{Family, Protocol};
 use fairlead_relay::Drained;
 use fairlead_relay::fake::FakeRelay;
-use fairlead_relay::handle::{Op, Refusal, Relay};
+use fairlead_relay::handle::{ListenerAddress, Op, Refusal, Relay};
 
 use crate::world::{
     LONG, address, ask, assert_reset, connect, echo, eventually, held, host, listener, name, named,
@@ -16,6 +18,7 @@ use crate::world::{
 
 crate::tests![
     a_port_in_use_is_refused_and_the_rest_works,
+    who_else_has_a_port_is_found_out_without_a_trace,
     a_port_is_free_as_soon_as_it_is_closed,
     who_connects_before_a_listener_is_closed_is_carried,
     connections_outlive_their_listener_and_endpoint,
@@ -41,6 +44,40 @@ fn a_port_in_use_is_refused_and_the_rest_works() {
         assert_eq!(world.relay.observe().listeners.len(), 1);
         drop(taken);
         assert_eq!(world.relay.apply(&[listen(11000)]), []);
+        assert_eq!(ask(address(11000).socket()).unwrap(), 1);
+    });
+}
+
+fn who_else_has_a_port_is_found_out_without_a_trace() {
+    world(settings(), |world| {
+        world.serve(11000, &[named(host(1, 80), 1)]);
+        let kinds = [
+            (Family::V4, Protocol::Tcp),
+            (Family::V4, Protocol::Udp),
+            (Family::V6, Protocol::Tcp),
+            (Family::V6, Protocol::Udp),
+        ];
+        let at = |(family, protocol), port| ListenerAddress {
+            family,
+            protocol,
+            port,
+        };
+        let all = kinds.map(|kind| (11000..=11999).map(move |port| at(kind, port)));
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        assert_eq!(world.relay.in_use(&all), BTreeSet::new());
+        // On this address or on all, of this family or of both.
+        let tcp = TcpListener::bind("127.0.0.1:11001").unwrap();
+        let tcp_of_both = TcpListener::bind("[::]:11002").unwrap();
+        let udp = UdpSocket::bind("0.0.0.0:11003").unwrap();
+        let taken = [
+            at(kinds[0], 11001),
+            at(kinds[0], 11002),
+            at(kinds[2], 11002),
+            at(kinds[1], 11003),
+        ];
+        assert_eq!(world.relay.in_use(&all), BTreeSet::from(taken));
+        drop((tcp, tcp_of_both, udp));
+        assert_eq!(world.relay.in_use(&all), BTreeSet::new());
         assert_eq!(ask(address(11000).socket()).unwrap(), 1);
     });
 }

@@ -14,15 +14,15 @@ use crate::tests;
 use crate::watch::{eventually, hear};
 
 tests! {
-    a_port_that_somebody_else_has_is_avoided,
-    a_service_for_which_no_port_is_left_is_told_and_the_others_are_served,
+    ports_that_somebody_else_has_are_avoided,
+    a_service_for_which_no_port_is_left_is_told_and_served_when_there_is_one,
 }
 
 const SERVICES: [&str; 3] = ["10.96.53.1", "10.96.53.2", "10.96.53.3"];
 
-fn a_port_that_somebody_else_has_is_avoided() -> Result<(), Failed> {
+fn ports_that_somebody_else_has_are_avoided() -> Result<(), Failed> {
     let lab = Lab::new()?;
-    let _taken = take(&lab, &[21_000, 21_001, 21_002])?;
+    let _taken = take(&lab, &(21_000..21_200).collect::<Vec<_>>())?;
     let folder = folder()?;
     let flags = ["--proxy-port-range=21000-21999".to_owned()];
     let proxy = Proxy::start_in(USERSPACE, &lab, &folder, &flags)?;
@@ -31,9 +31,10 @@ fn a_port_that_somebody_else_has_is_avoided() -> Result<(), Failed> {
     proxy.end(Signal::SIGTERM)
 }
 
-fn a_service_for_which_no_port_is_left_is_told_and_the_others_are_served() -> Result<(), Failed> {
+fn a_service_for_which_no_port_is_left_is_told_and_served_when_there_is_one() -> Result<(), Failed>
+{
     let lab = Lab::new()?;
-    let _taken = take(&lab, &[21_000, 21_002])?;
+    let taken = take(&lab, &[21_000, 21_002])?;
     let folder = folder()?;
     // Of four ports two are left, for three Services.
     let flags = ["--proxy-port-range=21000-21003".to_owned()];
@@ -52,6 +53,9 @@ fn a_service_for_which_no_port_is_left_is_told_and_the_others_are_served() -> Re
     for ip in &served_now {
         visit(&lab, Client::Pod, &format!("{ip}:80")).map_err(failed)?;
     }
+    // Nothing tells that somebody else has given a port up.
+    drop(taken);
+    eventually("all are served", || Ok(served(&lab)? == SERVICES)).map_err(failed)?;
     proxy.end(Signal::SIGTERM)
 }
 
