@@ -43,7 +43,7 @@ impl Installed {
     pub(super) fn advance(mut self, changes: Changes) -> (Steps, Installed) {
         let mut steps = Steps::default();
         let rules_due = self.rules.chores_due().is_some_and(|at| at <= changes.now);
-        let (relay, mut rules) = self.take_in(changes);
+        let (relay, mut rules) = self.take_in(changes, RelayOps::default());
         rules.chores = rules_due.then_some(());
         (steps.rules, self.rules) = std::mem::take(&mut self.rules).advance(rules);
         (steps.before_rules, steps.after_rules) = (relay.before, relay.after);
@@ -60,9 +60,12 @@ impl Installed {
         ops
     }
 
-    /// Takes the changes in. Returns what they mean for the relay and for the table.
-    pub(super) fn take_in(&mut self, changes: Changes) -> (RelayOps, nftables::Changes) {
-        let mut ops = RelayOps::default();
+    /// Takes the changes in. Returns what they mean for the relay, besides `ops`, and for the table.
+    pub(super) fn take_in(
+        &mut self,
+        changes: Changes,
+        mut ops: RelayOps,
+    ) -> (RelayOps, nftables::Changes) {
         let mut rules = nftables::Changes {
             frames: Vec::with_capacity(changes.frames.len()),
             groups: Vec::with_capacity(changes.groups.len()),
@@ -135,11 +138,14 @@ impl Installed {
         let before = old.as_ref().map(|old| &old.listeners);
         let mut listeners = BTreeMap::new();
         for way in served.ways() {
-            let kept = before.and_then(|before| before.get(&way)).copied();
+            let had = before.and_then(|before| before.get(&way)).copied();
+            let kept = had.filter(|at| frame.is_some_and(|frame| frame.ports.contains(&at.port)));
             let protocol = served.name.port.protocol;
             let new = || self.ports.take(protocol, frame?);
-            let Some(at) = kept.or_else(new) else {
-                let new = listeners.into_iter().filter(|(way, _)| !has(before, *way));
+            // One outside the range is better than none.
+            let Some(at) = kept.or_else(new).or(had) else {
+                let new = listeners.into_iter();
+                let new = new.filter(|(way, at)| !has(before, *way, *at));
                 new.for_each(|(_, at)| self.ports.free(at));
                 old.into_iter().for_each(|gone| ops.remove(gone));
                 state.destinations.iter_mut().for_each(refuse);

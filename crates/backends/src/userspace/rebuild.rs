@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use fairlead_core::api::ObjectName;
 use fairlead_kernel::routing::ObservedRouting;
-use fairlead_relay::handle;
+use fairlead_relay::handle::{self, ListenerAddress};
 
 use super::installed::{Changes, Installed};
 use super::port::Way;
-use super::relayed::Relayed;
+use super::relayed::{RelayOps, Relayed};
 use super::steps::Steps;
 use crate::engine::Mode;
 use crate::nftables::{Findings, Nftables};
@@ -29,13 +29,19 @@ impl Installed {
     /// The way from what was found to what should be there. Listeners keep their ports.
     pub(super) fn rebuild(found: Found, mut changes: Changes) -> (Steps, Installed) {
         let (mut installed, mut steps) = (Installed::default(), Steps::default());
-        installed.adopt(found.relayed);
+        let mut ops = RelayOps::default();
+        let is_in_range = |at: &ListenerAddress| {
+            let mut frames = changes.frames.iter();
+            frames.any(|frame| frame.ports.contains(&at.port))
+        };
+        let surplus = installed.adopt(found.relayed, is_in_range);
+        surplus.into_iter().for_each(|at| ops.close(at));
         let wanted: BTreeSet<&ObjectName> = changes.groups.iter().map(|(it, _)| it).collect();
         let gone = installed.groups.keys().filter(|it| !wanted.contains(it));
         let gone: Vec<ObjectName> = gone.cloned().collect();
         let nothing = gone.into_iter().map(|service| (service, Box::default()));
         changes.groups.extend(nothing);
-        let (relay, rules) = installed.take_in(changes);
+        let (relay, rules) = installed.take_in(changes, ops);
         (steps.rules, installed.rules) = Nftables::rebuild(found.rules, rules);
         (steps.before_rules, steps.after_rules) = (relay.before, relay.after);
         installed.routing = found.routing.into();
@@ -44,8 +50,14 @@ impl Installed {
         (steps, installed)
     }
 
-    /// Takes over what the relay does.
-    fn adopt(&mut self, relayed: handle::Relayed) {
+    /// Takes over what the relay does. Returns the listeners for which there are others: those that
+    /// were to go when a sync failed that moved them.
+    fn adopt(
+        &mut self,
+        relayed: handle::Relayed,
+        is_in_range: impl Fn(&ListenerAddress) -> bool,
+    ) -> Vec<ListenerAddress> {
+        let mut surplus = Vec::new();
         let mut listeners: HashMap<_, BTreeMap<_, _>> = HashMap::new();
         for (at, listener) in relayed.listeners {
             let way = Way {
@@ -54,7 +66,10 @@ impl Installed {
             };
             self.ports.keep(at);
             let of = listeners.entry(listener.upstream).or_default();
-            of.insert(way, at);
+            match of.get(&way) {
+                Some(other) if is_in_range(other) => surplus.push(at),
+                _ => surplus.extend(of.insert(way, at)),
+            }
         }
         for (name, upstream) in relayed.upstreams {
             let service = name.port.service.clone();
@@ -66,5 +81,6 @@ impl Installed {
             };
             self.groups.entry(service).or_default().push(adopted);
         }
+        surplus
     }
 }

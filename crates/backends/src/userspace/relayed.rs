@@ -58,12 +58,12 @@ impl RelayOps {
         }
         let before = old.as_ref().map(|old| &old.listeners);
         for (way, at) in &now.listeners {
-            if !has(before, *way) {
+            if !has(before, *way, *at) {
                 self.before.push(Op::Listen(*at, listener(name, *way)));
             }
         }
         for (way, at) in old.into_iter().flat_map(|old| old.listeners) {
-            if !now.listeners.contains_key(&way) {
+            if !has(Some(&now.listeners), way, at) {
                 self.close(at);
             }
         }
@@ -79,7 +79,7 @@ impl RelayOps {
         self.after.push(Op::RemoveUpstream(gone.name));
     }
 
-    fn close(&mut self, at: ListenerAddress) {
+    pub(super) fn close(&mut self, at: ListenerAddress) {
         self.after.push(Op::Close(at));
         self.freed.push(at);
     }
@@ -94,8 +94,13 @@ fn listener(name: &UpstreamName, way: Way) -> Listener {
     }
 }
 
-pub(super) fn has(listeners: Option<&BTreeMap<Way, ListenerAddress>>, way: Way) -> bool {
-    listeners.is_some_and(|listeners| listeners.contains_key(&way))
+/// Whether a way has this listener already.
+pub(super) fn has(
+    listeners: Option<&BTreeMap<Way, ListenerAddress>>,
+    way: Way,
+    at: ListenerAddress,
+) -> bool {
+    listeners.is_some_and(|listeners| listeners.get(&way) == Some(&at))
 }
 
 /// Without those endpoints that have an address of the host: what they answer to somebody else's

@@ -1,11 +1,16 @@
 //! Which ports listeners have.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use fairlead_backends::nftables::table;
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{Change, Kind};
-use fairlead_relay::handle::Relay;
+use fairlead_core::report::Report;
+use fairlead_kernel::fault::{Call, Fault};
+use fairlead_relay::handle::{Relay, Relayed};
 
 use crate::build::{deleted, name, service, slice};
 use crate::meaning::{PORTALS, led_to};
@@ -156,4 +161,64 @@ fn each_protocol_and_family_has_all_ports() {
     ]);
     assert_eq!(report.unheeded, []);
     assert_eq!(node.ports("web"), [11_000; 4]);
+}
+
+fn in_range(node: &mut Node, ports: RangeInclusive<u16>) -> Report {
+    node.model.set_settings(with_ports(ports));
+    node.sync().unwrap()
+}
+
+#[test]
+fn listeners_move_into_another_range() {
+    let mut node = Node::with(Fakes::default(), with_ports(11_000..=11_001));
+    node.change([web(1), web(2)].concat());
+    let report = in_range(&mut node, 11_001..=12_000);
+    assert!(!report.full);
+    // Who is in it stays.
+    assert_eq!(led(&mut node), BTreeSet::from([11_001, 11_002]));
+    assert_eq!(node.relay().observe().listeners.len(), 2);
+    in_range(&mut node, 13_000..=13_009);
+    assert_eq!(led(&mut node), BTreeSet::from([13_000, 13_001]));
+    assert_eq!(node.relay().observe().listeners.len(), 2);
+}
+
+#[test]
+fn a_listener_that_another_range_has_no_port_for_stays_where_it_is() {
+    let mut node = Node::with(Fakes::default(), with_ports(11_000..=11_002));
+    node.change([web(1), web(2), web(3)].concat());
+    let report = in_range(&mut node, 12_000..=12_001);
+    assert_eq!((report.excluded.len(), report.unheeded.len()), (0, 0));
+    let led = led(&mut node);
+    assert_eq!(led.iter().filter(|port| **port >= 12_000).count(), 2);
+    assert_eq!(led.len(), 3);
+}
+
+/// Both listen when the kernel refuses the rules that lead to the second.
+#[test]
+fn a_listener_whose_move_failed_leaves_none_behind() {
+    let eio = 5;
+    for fails in [
+        (Call::Apply, Fault::Before(eio)),
+        (Call::Commit, Fault::Before(eio)),
+        (Call::Commit, Fault::After(eio)),
+    ] {
+        let next = Rc::new(Cell::new(None));
+        let mut node = Node::failing(Fakes::default(), || {
+            let next = Rc::clone(&next);
+            Box::new(move |call| {
+                let (which, fault) = next.get()?;
+                (which == call).then(|| next.take())?;
+                Some(fault)
+            })
+        });
+        node.change([web(1), web(2)].concat());
+        next.set(Some(fails));
+        node.model.set_settings(with_ports(12_000..=12_001));
+        node.settle();
+        assert_eq!(next.get(), None);
+        assert_eq!(led(&mut node), BTreeSet::from([12_000, 12_001]));
+        assert_eq!(node.relay().observe().listeners.len(), 2);
+        node.change([gone(1), gone(2)]);
+        assert_eq!(node.relay().observe(), Relayed::default());
+    }
 }
