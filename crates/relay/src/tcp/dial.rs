@@ -54,9 +54,9 @@ pub(super) async fn dial(caller: Caller) -> Option<Connection> {
         load,
     } = caller;
     // Registered at once, so that what it sends meanwhile is known of when the endpoint answers.
-    let client = Socket::new(stream).ok()?;
+    let mut client = Socket::new(stream).ok()?;
     let counters = &way.serving.counters;
-    match ladder(address, &way, &settings).await {
+    match unless_broken(&mut client, ladder(address, &way, &settings)).await? {
         Ok((endpoint, target)) => {
             counters.connections.add(1);
             let open = Open::new(target, place, load);
@@ -67,6 +67,17 @@ pub(super) async fn dial(caller: Caller) -> Option<Connection> {
             None
         }
     }
+}
+
+/// Waits for something unless a client breaks its connection; then nobody needs it any more. One
+/// that only says no more (its FIN) waits for the answer.
+async fn unless_broken<T>(client: &mut Socket, done: impl Future<Output = T>) -> Option<T> {
+    let mut done = pin!(done);
+    poll_fn(|cx| match done.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => client.poll_broken(cx).map(|_| None),
+    })
+    .await
 }
 
 /// As many attempts as there are timeouts, each with an endpoint that has not been tried if there

@@ -1,20 +1,27 @@
 //! Which endpoint a connection gets, and what happens when it does not answer.
 
-use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fairlead_relay::counts::Refused;
+use fairlead_relay::counts::{Refused, Sums};
 use fairlead_relay::handle::{Op, Relay};
+use fairlead_relay::settings::Settings;
 
-use crate::world::{World, ask, eventually, host, name, named, run, settings, upstream, world};
+use crate::world::{
+    LONG, World, ask, connect, eventually, held, host, name, named, reset, run, settings, upstream,
+    world,
+};
 
 crate::tests![
     endpoints_take_turns,
     an_endpoint_that_refuses_is_passed_over,
     a_black_hole_costs_the_first_step_alone,
     an_endpoint_that_dies_disturbs_its_own_connections_alone,
+    who_leaves_while_an_endpoint_is_dialled_is_dialled_for_no_more,
+    who_has_said_all_while_an_endpoint_is_dialled_is_answered,
     without_an_answer_the_client_is_reset,
     without_endpoints_the_client_is_reset,
 ];
@@ -97,6 +104,52 @@ fn an_endpoint_that_dies_disturbs_its_own_connections_alone() {
         // Its SYN was answered, its name was never heard.
         let failed = asking.join().unwrap();
         assert!(failed <= 1, "{failed}");
+    });
+}
+
+/// Gives an endpoint that does not answer for now, however often it is dialled.
+fn with_a_black_hole(test: impl FnOnce(&mut World, SocketAddr, Receiver<TcpStream>) + Send) {
+    let settings = Settings {
+        dial_timeouts: [Duration::from_millis(500); 8].into(),
+        ..settings()
+    };
+    world(settings, |world| {
+        black_hole(host(1, 80));
+        let (endpoint, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[endpoint]);
+        test(world, to, connections);
+    });
+}
+
+fn who_leaves_while_an_endpoint_is_dialled_is_dialled_for_no_more() {
+    with_a_black_hole(|world, to, connections| {
+        let client = connect(to);
+        eventually("it is dialled", || world.now(11000).connections == 1);
+        reset(client);
+        let begin = Instant::now();
+        eventually("it is over", || world.now(11000).connections == 0);
+        assert!(begin.elapsed() < Duration::from_millis(400));
+        run("nft flush ruleset");
+        let called = connections.recv_timeout(Duration::from_secs(2));
+        assert!(called.is_err(), "{called:?}");
+        assert_eq!(world.sums(11000), Sums::default());
+    });
+}
+
+fn who_has_said_all_while_an_endpoint_is_dialled_is_answered() {
+    with_a_black_hole(|_, to, connections| {
+        let mut client = connect(to);
+        client.write_all(b"question").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        thread::sleep(Duration::from_millis(100));
+        run("nft flush ruleset");
+        let mut endpoint = connections.recv_timeout(LONG).unwrap();
+        let mut question = Vec::new();
+        endpoint.read_to_end(&mut question).unwrap();
+        assert_eq!(question, b"question");
+        endpoint.write_all(b"a").unwrap();
+        drop(endpoint);
+        assert_eq!(client.read(&mut [0; 2]).unwrap(), 1);
     });
 }
 
