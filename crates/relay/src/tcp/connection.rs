@@ -120,6 +120,21 @@ impl Connection {
         self.poll_broken(cx)
     }
 
+    /// After it has broken: a side that was reset may have said why before, and nobody has read that
+    /// if the other is still speaking.
+    fn carry_rest(&mut self) {
+        let Connection {
+            client,
+            endpoint,
+            up,
+            down,
+            of,
+        } = self;
+        let counters = &of.place.serving.counters;
+        up.carry_rest(client, endpoint, &counters.bytes_from_clients);
+        down.carry_rest(endpoint, client, &counters.bytes_to_clients);
+    }
+
     /// A side that nobody reads from or waits for room at may break unheard: the other is slow, or
     /// has half closed. It is listened to for that alone.
     fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -152,6 +167,7 @@ impl Future for Connection {
             // Whoever has not broken it hears of it by a reset when the sockets go.
             Poll::Ready(Err(error)) => {
                 tracing::debug!(endpoint = %self.of.target, %error, "broken");
+                self.carry_rest();
             }
         }
         Poll::Ready(())

@@ -83,6 +83,28 @@ impl Half {
         Poll::Pending
     }
 
+    /// Carries what one side said before the connection broke, as far as the other has room. The
+    /// runtime may not have heard of it yet, so it is not asked.
+    pub(super) fn carry_rest(&mut self, from: &mut Socket, to: &mut Socket, carried: &Counter) {
+        if self.has_ended || !matches!(self.held, Held::Nothing) {
+            return;
+        }
+        let Some(mut lent) = Lent::new() else {
+            return;
+        };
+        for _ in 0..ROUNDS {
+            let given = match from.fill(&mut lent.pipe, PIPED) {
+                Ok(1..) => to.drain(&mut lent.pipe).unwrap_or_default(),
+                _ => 0,
+            };
+            carried.add(given);
+            if given == 0 || lent.pipe.held() > 0 {
+                break;
+            }
+        }
+        lent.give_back();
+    }
+
     /// All is given.
     pub(super) fn is_over(&self) -> bool {
         self.has_ended && matches!(self.held, Held::Nothing)

@@ -74,6 +74,11 @@ impl Socket {
         }
     }
 
+    /// Receives into a pipe what is there, whatever the runtime knows of it.
+    pub(super) fn fill(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        pipe.fill(&self.stream, most)
+    }
+
     /// Sends as much as there is room for; 0 if there is none.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         none_if_nothing(tcp::send(&self.stream, bytes))

@@ -1,6 +1,6 @@
 //! What comes in goes out, and ends as it ended.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use proptest::test_runner::{Config, TestRunner};
 use socket2::SockRef;
 
 use crate::world::{
-    LONG, address, assert_reset, connect, echo, eventually, held, host, listener, name, noise,
-    reset, run, settings, upstream, world,
+    LONG, address, assert_reset, connect, echo, eventually, fill, held, host, listener, name,
+    noise, read_all, run, settings, upstream, world,
 };
 
 crate::tests![
@@ -23,9 +23,6 @@ crate::tests![
     ipv6_is_carried,
     what_a_client_has_said_is_answered,
     what_an_endpoint_has_said_is_answered,
-    a_reset_is_told_to_the_other_side,
-    a_reset_is_told_while_nobody_reads,
-    a_reset_is_told_after_a_half_close,
     who_reads_slowly_slows_the_sender,
     many_slow_readers_get_everything,
     a_client_that_vanishes_is_noticed,
@@ -73,12 +70,6 @@ fn much_is_carried_both_ways_at_once() {
         eventually("it is over", || world.now(11000).connections == 0);
         assert_eq!(world.sums(11000).bytes_from_clients, LENGTH as u64);
     });
-}
-
-fn read_all(mut stream: &TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    all
 }
 
 fn ipv6_is_carried() {
@@ -129,88 +120,6 @@ fn what_an_endpoint_has_said_is_answered() {
         drop(client);
         assert_eq!(read_all(&endpoint), b"thanks");
         eventually("it is over", || world.now(11000).connections == 0);
-    });
-}
-
-fn a_reset_is_told_to_the_other_side() {
-    world(settings(), |world| {
-        let (address, connections) = held(host(1, 80));
-        let to = world.serve(11000, &[address]);
-        let pair = || {
-            let before = world.sums(11000).connections;
-            let pair = (connect(to), connections.recv_timeout(LONG).unwrap());
-            // An endpoint that resets a connection as it comes is dialled again.
-            eventually("it is dialled", || world.sums(11000).connections > before);
-            pair
-        };
-
-        // Nobody has said anything.
-        let (client, mut endpoint) = pair();
-        reset(client);
-        assert_reset(&mut endpoint);
-        let (mut client, endpoint) = pair();
-        reset(endpoint);
-        assert_reset(&mut client);
-
-        // The other side has only been written to.
-        let (mut client, mut endpoint) = pair();
-        client.write_all(b"more").unwrap();
-        endpoint.read_exact(&mut [0; 4]).unwrap();
-        reset(endpoint);
-        assert_reset(&mut client);
-        let (mut client, mut endpoint) = pair();
-        endpoint.write_all(b"more").unwrap();
-        client.read_exact(&mut [0; 4]).unwrap();
-        reset(client);
-        assert_reset(&mut endpoint);
-        eventually("all are over", || world.now(11000).connections == 0);
-    });
-}
-
-fn a_reset_is_told_while_nobody_reads() {
-    world(settings(), |world| {
-        let (address, connections) = held(host(1, 80));
-        let to = world.serve(11000, &[address]);
-        for _ in 0..4 {
-            let client = connect(to);
-            let endpoint = connections.recv_timeout(LONG).unwrap();
-            fill(&client);
-            reset(client);
-            eventually("it is over", || world.now(11000).connections == 0);
-            drop(endpoint);
-        }
-    });
-}
-
-/// Writes until nobody takes any more, and says how much it was.
-fn fill(mut stream: &TcpStream) -> usize {
-    stream
-        .set_write_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    let (chunk, mut written) = (vec![7; 64 << 10], 0);
-    loop {
-        match stream.write(&chunk) {
-            Ok(count) => written += count,
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-                return written;
-            }
-        }
-    }
-}
-
-fn a_reset_is_told_after_a_half_close() {
-    world(settings(), |world| {
-        let (address, connections) = held(host(1, 80));
-        let to = world.serve(11000, &[address]);
-        let client = connect(to);
-        let mut endpoint = connections.recv_timeout(LONG).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(endpoint.read(&mut [0]).unwrap(), 0);
-        reset(client);
-        // It has read all that there is, and is reset all the same.
-        eventually("it is over", || world.now(11000).connections == 0);
-        assert!(endpoint.take_error().unwrap().is_some());
     });
 }
 

@@ -6,6 +6,7 @@ mod choosing;
 mod harness;
 mod limits;
 mod listening;
+mod resets;
 mod transparent;
 mod world;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         ("choosing", choosing::TESTS),
         ("limits", limits::TESTS),
         ("listening", listening::TESTS),
+        ("resets", resets::TESTS),
         ("transparent", transparent::TESTS),
     ])
 }

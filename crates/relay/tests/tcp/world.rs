@@ -221,3 +221,27 @@ pub(crate) fn assert_reset(stream: &mut TcpStream) {
     let error = stream.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
 }
+
+/// All that is said until nobody says any more.
+pub(crate) fn read_all(mut stream: &TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    all
+}
+
+/// Writes until nobody takes any more, and says how much it was.
+pub(crate) fn fill(mut stream: &TcpStream) -> usize {
+    stream
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let (chunk, mut written) = (vec![7; 64 << 10], 0);
+    loop {
+        match stream.write(&chunk) {
+            Ok(count) => written += count,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                return written;
+            }
+        }
+    }
+}
