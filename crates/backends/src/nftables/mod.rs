@@ -28,7 +28,7 @@ pub use counting::{Direction, Reason};
 pub use frame::Frame;
 pub use installed::{Changes, Installed};
 pub use mode::{Findings, Nftables};
-pub use observe::{Elements, Finding, Found, understand};
+pub use observe::{Elements, Finding, Found, led_to, understand};
 pub use plan::Transactions;
 pub use render::{render, render_for_ipvs, render_for_userspace};
 pub use schema::{Role, portal_mark, table};

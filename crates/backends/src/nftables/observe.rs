@@ -1,16 +1,16 @@
 //! What is in the kernel when we do not know, in our own terms.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fairlead_core::address::Family;
 use fairlead_core::model::Destination;
 use fairlead_core::route::Target;
 use fairlead_kernel::nft::handle::{ObservedChain, ObservedSet, ObservedTable};
-use fairlead_kernel::nft::ruleset::{Bytes, DataType, Element, Set, SetName};
+use fairlead_kernel::nft::ruleset::{Bytes, Data, DataType, Element, Set, SetName};
 use fairlead_kernel::nft::schema::kernel_len;
 
 use super::frame::base_hooks;
-use super::schema::{Role, TABLE_COMMENT, sets, table};
+use super::schema::{BY_ADDRESS, BY_NODEPORT, Maps, Role, TABLE_COMMENT, sets, table};
 use super::slots::slots;
 
 /// A table as it was found.
@@ -85,6 +85,24 @@ pub fn understand(family: Family, role: Role, observed: Option<ObservedTable>) -
     }
     found.slots = slots(family, &found.elements);
     Finding::Usable(Box::new(found))
+}
+
+/// The ports of listeners that a table leads to, whoever made it and for whatever version.
+pub fn led_to(observed: &ObservedTable) -> BTreeSet<u16> {
+    let by_sender = |maps: &Maps| [maps.portals, maps.pod_portals, maps.outside_portals];
+    let maps = [BY_ADDRESS, BY_NODEPORT]
+        .map(|maps| by_sender(&maps))
+        .concat();
+    let sets = observed
+        .sets
+        .iter()
+        .filter(|set| maps.contains(&&*set.name));
+    let port = |element: &Element| match &element.data {
+        Some(Data::Value(value)) => Some(u16::from_be_bytes(*value.as_slice().first_chunk()?)),
+        _ => None,
+    };
+    sets.flat_map(|set| set.elements.iter().filter_map(port))
+        .collect()
 }
 
 /// Base chains are ours and nobody else's.

@@ -1,6 +1,6 @@
 //! The parts that the mode programs, as one: the table, the routing and this process's relay.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
@@ -21,7 +21,7 @@ use super::routing::Rerouting;
 use super::starved::Survey;
 use super::steps::Steps;
 use crate::engine::{Cost, Kernel, SyncError};
-use crate::nftables::{Findings, Nftables, Role, table, understand};
+use crate::nftables::{Findings, Nftables, Role, led_to, table, understand};
 use crate::refused::list;
 
 /// The relay, the table and the routing.
@@ -166,13 +166,15 @@ fn reroute(routing: &mut impl Routing, ops: &[RoutingOp]) -> Result<Vec<Refused>
 
 impl<R: Relay, N: Nft, P: Routing> Kernel<Userspace> for Parts<R, N, P> {
     fn observe(&mut self, families: &[Family]) -> Result<Found, CallError> {
-        let mut tables = Vec::new();
+        let (mut tables, mut led) = (Vec::new(), BTreeMap::new());
         for family in families {
             let observed = self.nft.observe(table(*family))?;
+            led.insert(*family, observed.as_ref().map(led_to).unwrap_or_default());
             tables.push((*family, understand(*family, Role::Portal, observed)));
         }
         Ok(Found {
             rules: Findings::new(tables),
+            led,
             relayed: self.relay.observe(),
             routing: self.routing.observe()?,
         })

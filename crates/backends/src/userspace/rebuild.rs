@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::ObjectName;
 use fairlead_kernel::routing::ObservedRouting;
 use fairlead_relay::handle::{self, ListenerAddress};
@@ -19,6 +20,8 @@ use crate::nftables::{Findings, Nftables};
 pub struct Found {
     /// The table.
     pub rules: Findings,
+    /// The ports that it leads to.
+    pub led: BTreeMap<Family, BTreeSet<u16>>,
     /// What this process does already.
     pub relayed: handle::Relayed,
     /// What keeps packets with the mark on this host.
@@ -29,7 +32,10 @@ impl Installed {
     /// The way from what was found to what should be there. Listeners keep their ports.
     pub(super) fn rebuild(found: Found, mut changes: Changes) -> (Steps, Installed) {
         let (mut installed, mut steps) = (Installed::default(), Steps::default());
-        let mut ops = RelayOps::default();
+        let mut ops = RelayOps {
+            freed: installed.reserve(&found),
+            ..RelayOps::default()
+        };
         let is_in_range = |at: &ListenerAddress| {
             let mut frames = changes.frames.iter();
             frames.any(|frame| frame.ports.contains(&at.port))
@@ -48,6 +54,25 @@ impl Installed {
         steps.routing = installed.reroute();
         steps.ports = installed.range();
         (steps, installed)
+    }
+
+    /// Keeps everybody from the ports that the table of an earlier process leads to, until it does not:
+    /// what is brought there is for the Services of that time. Returns them.
+    fn reserve(&mut self, found: &Found) -> Vec<ListenerAddress> {
+        let ports = found.led.iter();
+        let ports = ports.flat_map(|(family, ports)| ports.iter().map(|port| (*family, *port)));
+        let both = [Protocol::Tcp, Protocol::Udp];
+        let led = ports.flat_map(|(family, port)| {
+            both.map(|protocol| ListenerAddress {
+                family,
+                protocol,
+                port,
+            })
+        });
+        let free = |at: &ListenerAddress| !found.relayed.listeners.contains_key(at);
+        let led: Vec<_> = led.filter(free).collect();
+        led.iter().for_each(|at| self.ports.keep(*at));
+        led
     }
 
     /// Takes over what the relay does. Returns the listeners for which there are others: those that

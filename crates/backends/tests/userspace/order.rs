@@ -10,6 +10,7 @@ use fairlead_backends::engine::Engine;
 use fairlead_backends::nftables::table;
 use fairlead_backends::userspace::{Parts, Userspace};
 use fairlead_core::address::Family;
+use fairlead_core::api::Change;
 use fairlead_core::model::Model;
 use fairlead_kernel::error::CallError;
 use fairlead_kernel::nft::fake::FakeNft;
@@ -115,6 +116,19 @@ impl Node {
             engine: Engine::new(Userspace::default(), parts, &Family::BOTH),
             log,
         }
+    }
+
+    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            self.model.apply(change);
+        }
+    }
+
+    /// A new process, which finds the table of the one before.
+    fn after(before: State) -> Node {
+        let mut node = Node::new();
+        node.engine.kernel().nft.handle = before.nft;
+        node
     }
 
     fn state(&mut self) -> State {
@@ -296,12 +310,69 @@ fn whoever_is_served_is_so_while_policies_and_endpoints_change() {
     }
 }
 
+/// As long as the table is that of the process before, nobody listens where it leads.
+fn check_restart((mut now, steps): (State, Vec<Step>)) -> Result<(), TestCaseError> {
+    let before = steps.iter().map_while(|step| match step {
+        Step::Relay(op) => Some(op.clone()),
+        Step::Commit(_) => None,
+    });
+    let before: Vec<_> = before.collect();
+    prop_assert_eq!(now.relay.apply(&before), []);
+    let listeners = now.relay.observe().listeners;
+    for (family, map, element) in now.leading() {
+        let listener = listeners.get(&led_to(family, element));
+        prop_assert!(listener.is_none(), "{} {:?}", map, element.comment);
+    }
+    Ok(())
+}
+
+/// The second Service came first, and had the first port.
+#[test]
+fn a_port_that_the_table_leads_to_is_not_given_to_another_service_by_a_new_process() {
+    let web = |n: u8| {
+        let name = format!("web-{n}");
+        let slice = slice(&name, &name).tcp(8080);
+        [
+            service(&name, &format!("10.96.0.{n}")).tcp(80).into(),
+            Change::from(slice.endpoints(&[&format!("10.1.0.{n}")])),
+        ]
+    };
+    let mut before = Node::new();
+    for change in [web(2), web(1)] {
+        before.apply(change);
+        before.sync(false);
+    }
+    let mut after = Node::after(before.state());
+    after.apply([web(1), web(2)].concat());
+    let done = after.sync(false);
+    check_restart(done).unwrap();
+    assert_eq!(after.state().leading().len(), 2);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
         cases: 100,
         ..ProptestConfig::default()
     })]
+
+    #[test]
+    fn a_new_process_carries_to_nobody_what_was_led_to_somebody_else(
+        history in vec(step(), 1..40),
+        missed in vec(step(), 0..10),
+    ) {
+        let mut before = Node::new();
+        for change in &history {
+            before.model.apply(change.clone());
+            before.sync(false);
+        }
+        let mut after = Node::after(before.state());
+        after.apply(history.into_iter().chain(missed));
+        check_restart(after.sync(false))?;
+        after.sync(false);
+        let state = after.state();
+        state.check_ports()?;
+    }
 
     #[test]
     fn what_leads_to_a_port_finds_who_listens_and_whoever_is_served_stays_so(

@@ -222,3 +222,23 @@ fn a_listener_whose_move_failed_leaves_none_behind() {
         assert_eq!(node.relay().observe(), Relayed::default());
     }
 }
+
+/// Where the table of the one before leads, a new process listens only when it does not any more.
+#[test]
+fn a_new_process_finds_ports_in_a_range_without_one_too_many() {
+    let mut before = Node::with(Fakes::default(), with_ports(11_000..=11_001));
+    before.change([web(1), web(2)].concat());
+    let mut fakes = before.fakes();
+    fakes.relay = Fakes::default().relay;
+    let mut after = Node::with(fakes, with_ports(11_000..=11_001));
+    after.change([web(1), web(2)].concat());
+    assert!(
+        after
+            .engine
+            .wants_sync_at()
+            .is_some_and(|at| at <= after.now)
+    );
+    after.settle();
+    assert_eq!(after.sync().unwrap().unheeded, []);
+    assert_eq!(led(&mut after), BTreeSet::from([11_000, 11_001]));
+}
