@@ -80,6 +80,30 @@ fn each_datagram_is_brought_to_its_listener() {
     assert!(matches!(ends[..], [End::Listener(one), End::Listener(other)] if one == other));
 }
 
+/// Its client would go on sending to nobody, or to whom this host passes on what it does not know.
+#[test]
+fn a_datagram_that_no_listener_is_for_any_more_is_refused() {
+    let of = |from, to, mark| packet(Protocol::Udp, from, to, established(mark));
+    let mut node = Node::settled(Fakes::default(), web());
+    let empty = slice("web-a", "web").port("udp", Protocol::Udp, 8080);
+    node.change([empty.into()]);
+    let host = host(&mut node);
+    // Whose Service has no endpoint any more, no such port, and no Service at all.
+    for (to, end) in [
+        (SERVICE, End::Refused),
+        ("10.96.0.1:81", End::Refused),
+        ("10.96.0.9:80", End::Onward),
+    ] {
+        assert_eq!(host.arrives(&mut of(POD, to, PORTAL)), end, "{to}");
+        assert_eq!(host.sends(&mut of(HOST[0], to, PORTAL)), end, "{to}");
+        // It was never ours.
+        assert_eq!(host.arrives(&mut of(POD, to, 0)), End::Onward, "{to}");
+    }
+    // Connections go on.
+    let mut tcp = packet(Protocol::Tcp, POD, SERVICE, established(PORTAL));
+    assert_eq!(host.arrives(&mut tcp), End::Here);
+}
+
 /// Its endpoint has it, whoever that is: this host, a load balancer before it was told of.
 #[test]
 fn a_connection_that_is_older_than_its_service_goes_on() {

@@ -64,6 +64,7 @@ fn main() -> ExitCode {
             traffic::TESTS,
             userspace::clashes::TESTS,
             userspace::crowds::TESTS,
+            userspace::datagrams::TESTS,
             userspace::ending::TESTS,
             userspace::endpoints::TESTS,
             userspace::mending::TESTS,

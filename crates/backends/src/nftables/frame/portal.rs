@@ -22,6 +22,8 @@ const NODEPORT_TO_LISTENER: &str = "nodeport-to-listener";
 const NO_LISTENER: &str = "no-listener";
 /// Assigned Internet protocol number of TCP.
 const TCP: u8 = 6;
+/// The same of UDP.
+const UDP: u8 = 17;
 /// The same of ICMP, in IPv4 and in IPv6.
 const ICMP: [u8; 2] = [1, 58];
 
@@ -68,13 +70,34 @@ impl Frame {
         match (hook.kind, hook.hook) {
             (ChainKind::Filter, Hook::Prerouting) => [rules, self.arriving()].concat(),
             (ChainKind::Route, Hook::Output) => self.leaving(),
-            (ChainKind::Filter, Hook::Input | Hook::Output) if hook.priority != PRE_DNAT => {
+            (ChainKind::Filter, Hook::Input | Hook::Forward | Hook::Output)
+                if hook.priority != PRE_DNAT =>
+            {
                 let taken = Statement::HasMark(self.portal_mark());
                 let pass = Rule::new([taken, Statement::Return]).comment("a listener has it");
-                [vec![pass], rules].concat()
+                // Nothing that a listener has is passed on.
+                let pass = (hook.hook != Hook::Forward).then_some(pass);
+                let later = rules.iter().filter_map(|rule| self.for_later(rule));
+                let before: Vec<Rule> = pass.into_iter().chain(later).collect();
+                [before, rules].concat()
             }
             _ => rules,
         }
+    }
+
+    /// What new connections are asked, asked of datagrams whose connection a listener has had: its
+    /// Service may have lost all its endpoints, or be gone.
+    fn for_later(&self, rule: &Rule) -> Option<Rule> {
+        let [Statement::NewConnection, jump] = &rule.statements[..] else {
+            return None;
+        };
+        let of_a_listener = [
+            Statement::IsProtocol(UDP),
+            self.has_socket(),
+            Statement::IsOriginal,
+            jump.clone(),
+        ];
+        Some(Rule::new(of_a_listener).comment("a listener has had it"))
     }
 
     fn arriving(&self) -> Vec<Rule> {

@@ -2,6 +2,7 @@
 
 pub(super) mod clashes;
 pub(super) mod crowds;
+pub(super) mod datagrams;
 pub(super) mod ending;
 mod endpoint;
 pub(super) mod endpoints;
