@@ -54,6 +54,24 @@ fn an_endpoint_that_went_and_came_back_is_not_remembered() {
 }
 
 #[test]
+fn clients_of_an_endpoint_that_goes_get_another_and_all_others_keep_theirs() {
+    let mut b = balancer(&[1, 2, 3], Scheduler::Rr, Some(HOUR));
+    let now = Instant::now();
+    let first: Vec<u8> = (0..9).map(|who| connect(&mut b, who, now)).collect();
+    set(&mut b, &[1, 3], Scheduler::Rr, Some(HOUR));
+    let second: Vec<u8> = (0..9).map(|who| connect(&mut b, who, now)).collect();
+    for (before, after) in first.iter().zip(&second) {
+        match before {
+            2 => assert_ne!(*after, 2),
+            before => assert_eq!(after, before),
+        }
+    }
+    set(&mut b, &[1, 2, 3, 4], Scheduler::Rr, Some(HOUR));
+    let third: Vec<u8> = (0..9).map(|who| connect(&mut b, who, now)).collect();
+    assert_eq!(third, second, "those that come take nobody's clients");
+}
+
+#[test]
 fn a_client_stays_within_the_pool_that_it_asks() {
     let mut b = Balancer::new();
     b.update(&targets(1..=3), &targets(2..=2), Scheduler::Rr, Some(HOUR));

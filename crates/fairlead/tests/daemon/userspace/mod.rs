@@ -1,11 +1,13 @@
 //! Userspace mode with clients, endpoints and whatever else there is on a node.
 
+pub(super) mod choices;
 pub(super) mod clashes;
 pub(super) mod crowds;
 pub(super) mod datagrams;
 pub(super) mod ending;
 mod endpoint;
 pub(super) mod endpoints;
+pub(super) mod following;
 pub(super) mod mending;
 pub(super) mod modes;
 pub(super) mod told;
