@@ -61,6 +61,7 @@ impl Task {
                     self.sessions.touch(slot, look.now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_of_this_host(&error) => {}
                 Err(error) => {
                     self.fail(slot, &error);
                     return;
@@ -215,8 +216,9 @@ impl Task {
     }
 }
 
-/// Whether a datagram was not sent for a reason that says nothing of the endpoint (udp(7), ip(7)). It
-/// is lost, as one that finds a queue full.
+/// Whether a datagram was lost for a reason that says nothing of the endpoint (udp(7), ip(7)), as one
+/// is that finds a queue full. That it was too long for the path (`EMSGSIZE`) is heard later; then
+/// the next one is cut up.
 fn is_of_this_host(error: &io::Error) -> bool {
     let own = [
         libc::EAGAIN,

@@ -6,6 +6,7 @@ mod elsewhere;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod leaving;
+mod narrow;
 mod world;
 
 use std::process::ExitCode;
@@ -18,5 +19,6 @@ fn main() -> ExitCode {
         ("crowds", crowds::TESTS),
         ("elsewhere", elsewhere::TESTS),
         ("leaving", leaving::TESTS),
+        ("narrow", narrow::TESTS),
     ])
 }
