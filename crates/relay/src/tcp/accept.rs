@@ -12,6 +12,7 @@ use tokio::io::Interest;
 
 use super::connection::Task;
 use super::dial::Caller;
+use super::socket::Accepted;
 use crate::entrance::Entrance;
 
 /// How long nothing is accepted after the system had nothing left for it (descriptors, memory). Who
@@ -165,15 +166,11 @@ fn welcome(stream: TcpStream, client: SocketAddr, entrance: &Entrance) {
     if is_direct && !common.settings().takes_direct {
         return;
     }
+    let stream = Accepted::new(stream);
     let way = entrance.way();
     let place = match common.places.take(&way.serving) {
         Ok(place) => place,
-        Err(why) => {
-            way.serving.counters.refused(why);
-            // That it cannot be told so is no worse.
-            let _ = tcp::reset_when_closed(&stream);
-            return;
-        }
+        Err(why) => return way.serving.counters.refused(why),
     };
     let worker = common.workers.least_loaded(entrance.worker);
     let caller = Caller {

@@ -13,7 +13,7 @@ use fairlead_kernel::error::CallError;
 use fairlead_kernel::transparent::tcp::{self, Call};
 
 use super::connection::{Connection, Open};
-use super::socket::Socket;
+use super::socket::{Accepted, Socket};
 use crate::counts::Refused;
 use crate::entrance::Way;
 use crate::places::Place;
@@ -24,7 +24,7 @@ use crate::workers::Load;
 /// A connection that was accepted.
 #[derive(Debug)]
 pub(super) struct Caller {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Accepted,
     pub(super) address: SocketAddr,
     pub(super) way: Arc<Way>,
     pub(super) settings: Arc<Settings>,
@@ -54,7 +54,7 @@ pub(super) async fn dial(caller: Caller) -> Option<Connection> {
         load,
     } = caller;
     // Registered at once, so that what it sends meanwhile is known of when the endpoint answers.
-    let mut client = Socket::new(stream).ok()?;
+    let mut client = Socket::new(stream.take()?).ok()?;
     let counters = &way.serving.counters;
     match unless_broken(&mut client, ladder(address, &way, &settings)).await? {
         Ok((endpoint, target)) => {

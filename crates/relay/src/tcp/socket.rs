@@ -10,6 +10,30 @@ use fairlead_kernel::transparent::tcp;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+/// A connection that was accepted. Unless somebody takes it, the peer is told that it was cut off when
+/// it goes.
+#[derive(Debug)]
+pub(super) struct Accepted(Option<StdStream>);
+
+impl Accepted {
+    pub(super) fn new(stream: StdStream) -> Accepted {
+        Accepted(Some(stream))
+    }
+
+    pub(super) fn take(mut self) -> Option<StdStream> {
+        self.0.take()
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            // If it cannot be, it is closed as any other.
+            let _ = tcp::reset_when_closed(stream);
+        }
+    }
+}
+
 /// A socket. Unless it is done with, the peer is told that the connection was cut off when it goes.
 ///
 /// What is received waits for the runtime to say that something is there. What is sent is tried at
