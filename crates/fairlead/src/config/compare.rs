@@ -43,6 +43,9 @@ const IDLE: [&str; 1] = ["clientConnection.acceptContentTypes"];
 /// Fields that count in userspace mode alone.
 const OF_USERSPACE: [&str; 2] = ["portRange", "udpIdleTimeout"];
 
+/// In userspace mode the sockets and connections that are open have the marks of when they began.
+const FIXED_IN_USERSPACE: &str = "iptables.masqueradeBit";
+
 /// What became of a new configuration, by paths of fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Live {
@@ -69,10 +72,12 @@ pub(crate) fn compare(
     if !same_mode {
         paths.retain(|path| !is_within(path, &OF_A_MODE));
     }
-    if !same_mode || !wanted["mode"].as_str().is_some_and(is_userspace) {
+    let is_userspace = same_mode && wanted["mode"].as_str().is_some_and(is_userspace);
+    if !is_userspace {
         paths.retain(|path| !is_within(path, &OF_USERSPACE));
     }
-    let (applied, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_live(path));
+    let may_change = |path: &String| is_live(path) && !(is_userspace && path == FIXED_IN_USERSPACE);
+    let (applied, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(may_change);
     let with_value = |path: String| {
         let value = wanted.pointer(&pointer(&path)).cloned();
         (path, value.unwrap_or(Value::Null))
@@ -203,6 +208,23 @@ mod tests {
             let live = compare(&running, &wanted).unwrap();
             assert_eq!(live.applied, expected, "{mode}");
             assert!(live.needs_restart.is_empty());
+        }
+    }
+
+    #[test]
+    fn connections_of_userspace_mode_keep_their_marks_until_a_restart() {
+        for (mode, live) in [("iptables", true), ("userspace", false)] {
+            let mut running = KubeProxyConfiguration::default();
+            mode.clone_into(&mut running.mode);
+            let running = with_defaults(running);
+            let mut wanted = running.clone();
+            wanted.iptables.masquerade_bit = Some(12);
+            wanted.iptables.masquerade_all = true;
+            let said = compare(&running, &wanted).unwrap();
+            let bit = "iptables.masqueradeBit".to_owned();
+            assert_eq!(said.applied.contains(&bit), live, "{mode}");
+            assert_eq!(said.needs_restart.contains_key(&bit), !live, "{mode}");
+            assert!(said.applied.contains(&"iptables.masqueradeAll".to_owned()));
         }
     }
 

@@ -62,6 +62,7 @@ fn main() -> ExitCode {
             takeover::TESTS,
             tampering::TESTS,
             traffic::TESTS,
+            userspace::changes::TESTS,
             userspace::choices::TESTS,
             userspace::clashes::TESTS,
             userspace::crowds::TESTS,

@@ -1,5 +1,6 @@
 //! Userspace mode with clients, endpoints and whatever else there is on a node.
 
+pub(super) mod changes;
 pub(super) mod choices;
 pub(super) mod clashes;
 pub(super) mod crowds;
