@@ -30,6 +30,9 @@ const CONTRARY: [(&str, &str); 2] = [
     ),
 ];
 
+/// With it there is no `::1`.
+const LOOPBACK_WITHOUT_IPV6: &str = "net/ipv6/conf/lo/disable_ipv6";
+
 /// Opens the engine for these families, and its relay.
 ///
 /// # Errors
@@ -38,6 +41,7 @@ pub(super) fn open(
     options: &Options,
     families: &[Family],
 ) -> anyhow::Result<(Box<dyn Proxier>, RelayHandle)> {
+    let families = &with_loopback(families);
     let relay = SocketRelay::open(settings(options)).context("cannot start the relay")?;
     let handle = relay.handle();
     let tables: Vec<_> = families.iter().copied().map(table).collect();
@@ -51,6 +55,20 @@ pub(super) fn open(
     info!("carrying connections in this process; rules of nf_tables bring them");
     let engine = Engine::new(Userspace::default(), parts, families);
     Ok((Box::new(engine), handle))
+}
+
+/// The families that listeners have an address of. Without IPv6's, IPv4 is served all the same.
+fn with_loopback(families: &[Family]) -> Vec<Family> {
+    let is_off = |value: String| value.trim() == "1";
+    let is_off = ProcSys.read(LOOPBACK_WITHOUT_IPV6).is_ok_and(is_off);
+    let (served, others): (Vec<_>, Vec<_>) = families
+        .iter()
+        .partition(|family| !is_off || **family == Family::V4);
+    if !others.is_empty() {
+        let name = LOOPBACK_WITHOUT_IPV6.replace('/', ".");
+        warn!("IPv6 is not served: {name} is on, and listeners have no address; set it to 0");
+    }
+    served
 }
 
 /// Sets what the mode does better with.

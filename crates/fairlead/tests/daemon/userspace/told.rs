@@ -23,6 +23,7 @@ tests! {
     it_cannot_be_run_once,
     a_port_of_sctp_is_told_and_all_else_is_served,
     parameters_that_do_not_fit_are_told,
+    without_ipv6_on_the_loopback_device_ipv4_is_served,
 }
 
 fn what_it_carries_is_counted() -> Result<(), Failed> {
@@ -122,4 +123,23 @@ fn parameters_that_do_not_fit_are_told() -> Result<(), Failed> {
         proxy.end(Signal::SIGTERM)?;
     }
     Ok(())
+}
+
+fn without_ipv6_on_the_loopback_device_ipv4_is_served() -> Result<(), Failed> {
+    let lab = Lab::new()?;
+    let off = "net.ipv6.conf.lo.disable_ipv6=1";
+    run_in(lab.node(), "sysctl", &["-qw", off])?;
+    let spec = json!({
+        "clusterIP": "10.96.56.4", "clusterIPs": ["10.96.56.4", "fd00:10:96::56"],
+        "ipFamilies": ["IPv4", "IPv6"], "ports": [{"port": 80}],
+    });
+    let mut folder = Folder::new(&[
+        service("web", &spec),
+        slice("web", "TCP", 8080, &["10.244.2.5"]),
+    ])?;
+    let proxy = start(&lab, &mut folder, &[])?;
+    hear(&proxy, "IPv6 is not served")?;
+    visit(&lab, Client::Pod, "10.96.56.4:80")
+        .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
+    proxy.end(Signal::SIGTERM)
 }
