@@ -193,6 +193,58 @@ fn what_listeners_send_to_endpoints_is_never_theirs_again() {
     }
 }
 
+/// The kernel has forgotten who began, and the listener is the first to speak.
+#[test]
+fn where_a_listener_seems_to_have_begun_its_client_is_heard_all_the_same() {
+    const CLIENT: &str = "203.0.113.1";
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        for (client, is_here) in [(CLIENT, false), (HOST[0], true)] {
+            let mut node = Node::settled(Fakes::default(), web());
+            let host = host(&mut node);
+            let to_client = format!("{client}:40000");
+            let first = Connection::default();
+            let mut answer = packet(protocol, "10.96.0.1", &to_client, first);
+            answer.is_transparent = true;
+            let arrives = [End::Onward, End::Here][usize::from(is_here)];
+            assert_eq!(host.sends(&mut answer), arrives, "{to_client}");
+            let mark = answer.connection.mark;
+            assert_eq!(mark, PORTAL | OWN);
+
+            let back = Connection {
+                reply: true,
+                ..established(mark)
+            };
+            let mut asked = packet(protocol, client, SERVICE, back);
+            let end = match is_here {
+                true => host.sends(&mut asked),
+                false => host.arrives(&mut asked),
+            };
+            match protocol {
+                Protocol::Tcp => assert_eq!(end, End::Here, "{to_client}"),
+                _ => assert!(matches!(end, End::Listener(_)), "{to_client}: {end:?}"),
+            }
+            let mut next = packet(protocol, "10.96.0.1", &to_client, established(mark));
+            assert_eq!(host.sends(&mut next), arrives, "{to_client}");
+        }
+    }
+}
+
+/// Another proxy on this node may have transparent sockets too.
+#[test]
+fn what_a_transparent_socket_sends_to_a_service_is_a_client_s() {
+    let first = packet(Protocol::Tcp, HOST[0], SERVICE, Connection::default());
+    let mut node = Node::settled(Fakes::default(), web());
+    let host = host(&mut node);
+    let mut first = Packet {
+        is_transparent: true,
+        ..first
+    };
+    assert!(matches!(host.sends(&mut first), End::Listener(_)));
+    assert_eq!(first.connection.mark, PORTAL);
+    let mut next = packet(Protocol::Tcp, HOST[0], SERVICE, established(PORTAL));
+    assert_eq!(host.sends(&mut next), End::Here);
+}
+
 /// Each costs a look at the routes.
 #[test]
 fn what_usually_passes_is_not_asked_whose_addresses_it_has() {

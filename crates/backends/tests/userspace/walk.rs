@@ -17,6 +17,8 @@ pub(crate) struct Packet {
     pub(crate) source: IpAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) mark: u32,
+    /// Its socket is.
+    pub(crate) is_transparent: bool,
     pub(crate) connection: Connection,
 }
 
@@ -52,6 +54,7 @@ impl Packet {
             source,
             destination,
             mark: 0,
+            is_transparent: false,
             connection: Connection::default(),
         }
     }
@@ -222,6 +225,8 @@ impl Walk<'_> {
                 self.host.questions.update(|questions| questions + 1);
                 self.host.is_local(self.address(*address))
             }
+            Statement::HasSender => true,
+            Statement::IsTransparent => self.packet.is_transparent,
             Statement::NewConnection => !connection.established && !connection.reply,
             Statement::Established => connection.established,
             Statement::IsOriginal => !connection.reply,

@@ -70,6 +70,7 @@ fn main() -> ExitCode {
             userspace::ending::TESTS,
             userspace::endpoints::TESTS,
             userspace::following::TESTS,
+            userspace::forgotten::TESTS,
             userspace::mending::TESTS,
             userspace::modes::TESTS,
             userspace::told::TESTS,

@@ -100,6 +100,14 @@ pub enum Statement {
     },
     /// `fib saddr type local`, `fib daddr type local`: goes on if this host owns the address.
     IsLocal(Expr),
+    /// `meta skuid != 4294967295`: goes on if a socket sends the packet, whosever it is. The number
+    /// is nobody's (chown(2)).
+    HasSender,
+    /// `socket transparent 1`: goes on if the packet's socket is a transparent one
+    /// (`IP_TRANSPARENT`, ip(7)). Only in `prerouting`, `input` and `output`; there after
+    /// [`Statement::HasSender`], since before Linux 5.18 a packet without a socket is the end of
+    /// the host (`nft_socket_eval` in net/netfilter/nft_socket.c).
+    IsTransparent,
     /// `ct state new`.
     NewConnection,
     /// `ct state established`: goes on if the connection has been answered.
@@ -206,6 +214,9 @@ pub enum Statement {
     /// `goto CHAIN`.
     Goto(ChainName),
 }
+
+/// The user who is none (`INVALID_UID`, linux/uidgid.h).
+pub(super) const NOBODY: u32 = u32::MAX;
 
 /// The loopback address that [`Statement::Tproxy`] names.
 pub(super) fn loopback(family: Family) -> IpAddr {

@@ -220,6 +220,7 @@ pub(crate) const NFTA_META_KEY: u16 = 2;
 pub(crate) const NFTA_META_SREG: u16 = 3;
 pub(crate) const NFT_META_MARK: u32 = 3;
 pub(crate) const NFT_META_IIFNAME: u32 = 6;
+pub(crate) const NFT_META_SKUID: u32 = 10;
 pub(crate) const NFT_META_L4PROTO: u32 = 16;
 
 pub(crate) const NFTA_CT_DREG: u16 = 1;
@@ -266,6 +267,10 @@ pub(crate) const NFTA_NAT_FAMILY: u16 = 2;
 pub(crate) const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
 pub(crate) const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
 pub(crate) const NFT_NAT_DNAT: u32 = 1;
+
+pub(crate) const NFTA_SOCKET_KEY: u16 = 1;
+pub(crate) const NFTA_SOCKET_DREG: u16 = 2;
+pub(crate) const NFT_SOCKET_TRANSPARENT: u32 = 0;
 
 pub(crate) const NFTA_TPROXY_FAMILY: u16 = 1;
 pub(crate) const NFTA_TPROXY_REG_ADDR: u16 = 2;

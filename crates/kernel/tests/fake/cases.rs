@@ -56,6 +56,7 @@ pub(crate) fn cases() -> Vec<Case> {
         definitions(),
         rules(),
         ways(),
+        sockets(),
     ]
     .into_iter()
     .flatten()
@@ -521,6 +522,59 @@ fn ports() -> Set {
     }
 }
 
+/// Where sockets are known.
+fn sockets() -> Vec<Case> {
+    use libc::EOPNOTSUPP;
+    vec![
+        taken(
+            "a socket for what comes in",
+            [
+                Op::AddSet(ports()),
+                rule(
+                    "two",
+                    [Statement::HasPorts, to_socket("ports"), Statement::Accept],
+                ),
+            ],
+        ),
+        refused_at(
+            2,
+            "a socket for what goes out",
+            [
+                Op::AddSet(ports()),
+                base("out", ChainKind::Route, Hook::Output, 0),
+                rule("out", [to_socket("ports")]),
+            ],
+            EOPNOTSUPP,
+        ),
+        taken(
+            "asking whose socket sends",
+            [
+                base("out", ChainKind::Route, Hook::Output, 0),
+                rule("out", [Statement::HasSender, Statement::IsTransparent]),
+            ],
+        ),
+        refused_at(
+            1,
+            "asking for a socket on the way through",
+            [
+                base("through", ChainKind::Filter, Hook::Forward, 0),
+                rule("through", [Statement::IsTransparent]),
+            ],
+            EOPNOTSUPP,
+        ),
+        refused_at(
+            2,
+            "deleting the map of a socket's port",
+            [
+                Op::AddSet(ports()),
+                rule("two", [to_socket("ports")]),
+                Op::DeleteSet("ports"),
+            ],
+            libc::EBUSY,
+        ),
+    ]
+}
+
 /// Where packets get to.
 fn ways() -> Vec<Case> {
     use libc::{EMLINK, EOPNOTSUPP};
@@ -558,36 +612,6 @@ fn ways() -> Vec<Case> {
                 rule("post", [Statement::Reject]),
             ],
             EOPNOTSUPP,
-        ),
-        taken(
-            "a socket for what comes in",
-            [
-                Op::AddSet(ports()),
-                rule(
-                    "two",
-                    [Statement::HasPorts, to_socket("ports"), Statement::Accept],
-                ),
-            ],
-        ),
-        refused_at(
-            2,
-            "a socket for what goes out",
-            [
-                Op::AddSet(ports()),
-                base("out", ChainKind::Route, Hook::Output, 0),
-                rule("out", [to_socket("ports")]),
-            ],
-            EOPNOTSUPP,
-        ),
-        refused_at(
-            2,
-            "deleting the map of a socket's port",
-            [
-                Op::AddSet(ports()),
-                rule("two", [to_socket("ports")]),
-                Op::DeleteSet("ports"),
-            ],
-            libc::EBUSY,
         ),
         taken(
             "a reject before routing",

@@ -466,6 +466,15 @@ fn local() -> Vec<Line> {
         rule(
             "output",
             vec![
+                Statement::NewConnection,
+                Statement::HasSender,
+                Statement::IsTransparent,
+                Statement::SetConnectionMark(mark),
+            ],
+        ),
+        rule(
+            "output",
+            vec![
                 Statement::Established,
                 Statement::HasConnectionMark(mark),
                 Statement::SetMark(mark),

@@ -222,6 +222,7 @@ fn plain_rules(family: Family) -> Vec<Op> {
         rule("pre", [interface("odd*", false, false), S::Return]),
         rule("pre", [S::IsLocal(Expr::DestinationAddress), services()]),
         rule("out", [S::IsLocal(Expr::SourceAddress), services()]),
+        rule("out", [S::HasSender, S::IsTransparent, S::Return]),
         rule("post", [S::HasMark(0x4000), S::FlipMark(0x4000)]),
         rule("post", [S::Translated, S::Masquerade]),
         rule("filter", [member(&guarded, "source-ranges", true), S::Drop]),

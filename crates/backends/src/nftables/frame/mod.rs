@@ -15,6 +15,7 @@
 //! (`ip_vs_ops4` of net/netfilter/ipvs/ip_vs_core.c).
 
 mod companion;
+mod listener;
 mod portal;
 mod rules;
 

@@ -7,21 +7,27 @@
 //!
 //! The mark leads to a routing table in which every address is this host's. A connection has it,
 //! too: its later packets find their socket by it, whatever has become of its Service.
+//!
+//! Who begins a connection is what the kernel remembers of it. When it has forgotten, because
+//! nothing was said for long or somebody told it to (`conntrack -F`), and a listener is the first to
+//! speak, then it is the listener that has begun it, and clients answer. Such a connection has both
+//! marks.
 
 use fairlead_core::address::Family;
-use fairlead_kernel::nft::rule::{Concat, Expr, Rule, Statement};
-use fairlead_kernel::nft::ruleset::{BaseHook, Chain, ChainKind, Hook, SetName};
+use fairlead_kernel::nft::rule::{Expr, Rule, Statement};
+use fairlead_kernel::nft::ruleset::{BaseHook, Chain, ChainKind, Hook};
 
-use super::super::schema::{BY_ADDRESS, BY_NODEPORT, Maps, key, portal_mark};
+use super::super::schema::portal_mark;
+use super::listener::TO_LISTENER;
 use super::{Frame, PRE_DNAT, regular};
 
+const TO_ENDPOINT: &str = "to-endpoint";
 const DIVERT: &str = "divert";
-const TO_LISTENER: &str = "to-listener";
-const NODE_TO_LISTENER: &str = "node-to-listener";
-const NODEPORT_TO_LISTENER: &str = "nodeport-to-listener";
-const NO_LISTENER: &str = "no-listener";
+const CLIENTS: &str = "clients";
+const OWN_CLIENTS: &str = "own-clients";
+const LISTENER_BEGAN: &str = "listener-began";
 /// Assigned Internet protocol number of TCP.
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 /// The same of UDP.
 const UDP: u8 = 17;
 /// The same of ICMP, in IPv4 and in IPv6.
@@ -33,36 +39,35 @@ impl Frame {
         portal_mark(self.mark)
     }
 
-    /// The chains that bring packets to sockets.
+    /// The chains that bring packets to sockets, each before those that lead there.
     pub(super) fn portals(&self) -> Vec<(Chain, Vec<Rule>)> {
         let mark = Statement::SetMark(self.portal_mark());
-        vec![
+        let divert = vec![Rule::new([mark, Statement::Accept])];
+        let mut chains = vec![regular(
+            DIVERT,
+            "what has a socket of this host already",
+            divert,
+        )];
+        chains.extend(self.to_listeners());
+        chains.extend([
+            regular(CLIENTS, "what clients elsewhere send", self.clients()),
             regular(
-                DIVERT,
-                "what has a socket of this host already",
-                vec![Rule::new([mark, Statement::Accept])],
+                OWN_CLIENTS,
+                "what clients on this node send",
+                self.own_clients(),
             ),
             regular(
-                NO_LISTENER,
-                "what nobody listens for any more",
-                no_listener(),
+                LISTENER_BEGAN,
+                "where what the client sends counts as an answer",
+                listener_began(),
             ),
             regular(
-                NODEPORT_TO_LISTENER,
-                "what is new, or a datagram, to a node port",
-                self.by_sender(key::nodeport, &BY_NODEPORT),
+                TO_ENDPOINT,
+                "what listeners send to endpoints",
+                self.to_endpoint(),
             ),
-            regular(
-                NODE_TO_LISTENER,
-                "what is new, or a datagram, from this node",
-                node_to_listener(),
-            ),
-            regular(
-                TO_LISTENER,
-                "what is new, or a datagram",
-                self.to_listener(),
-            ),
-        ]
+        ]);
+        chains
     }
 
     /// The rules of a base chain, given those that it has in nftables mode.
@@ -110,6 +115,12 @@ impl Frame {
                 divert(),
             ]),
             leave_older(),
+            Rule::new([
+                Statement::IsReply,
+                self.has_socket(),
+                self.is_turned(),
+                Statement::Goto(CLIENTS.into()),
+            ]),
             Rule::new([Statement::IsReply, self.has_socket(), divert()])
                 .comment("answers to a listener that uses its client's address"),
             Rule::new([
@@ -119,35 +130,62 @@ impl Frame {
             ])
             .comment("what is told of it on its way, as that a packet was too large"),
             leave_translated(),
-            Rule::new([Statement::IsOriginal, Statement::Jump("services".into())]),
-            Rule::new([
-                Statement::IsOriginal,
-                Statement::HasMark(self.portal_mark()),
-                Statement::Jump(TO_LISTENER.into()),
-            ]),
+            Rule::new([Statement::IsOriginal, Statement::Goto(CLIENTS.into())]),
+        ]
+    }
+
+    fn clients(&self) -> Vec<Rule> {
+        let has_mark = Statement::HasMark(self.portal_mark());
+        vec![
+            Rule::new([Statement::Jump("services".into())]),
+            Rule::new([has_mark, Statement::Goto(TO_LISTENER.into())]),
         ]
     }
 
     /// What the listeners themselves send to endpoints has the mark of masquerading: else an
     /// endpoint with the address of a Service would be an endless loop.
     fn leaving(&self) -> Vec<Rule> {
-        let own = || Statement::HasMark(self.mark);
+        vec![
+            Rule::new([
+                Statement::HasMark(self.mark),
+                Statement::Goto(TO_ENDPOINT.into()),
+            ]),
+            Rule::new([
+                self.has_socket(),
+                self.is_turned(),
+                Statement::Goto(LISTENER_BEGAN.into()),
+            ]),
+            Rule::new([Statement::IsReply, Statement::Return]),
+            Rule::new([Statement::Jump(OWN_CLIENTS.into())]),
+            Rule::new([
+                Statement::NewConnection,
+                Statement::HasSender,
+                Statement::IsTransparent,
+                Statement::SetConnectionMark(self.portal_mark() | self.mark),
+            ])
+            .comment("a listener goes on with a client that is forgotten"),
+        ]
+    }
+
+    /// Whose address it is is asked of the first packet alone.
+    fn to_endpoint(&self) -> Vec<Rule> {
         let with_own_address = Statement::IsLocal(Expr::SourceAddress);
         let answers_come_here = Statement::SetConnectionMark(self.portal_mark());
         vec![
-            // Whose address it is, below, is asked of the first packet alone.
             Rule::new([
-                own(),
                 Statement::Established,
                 Statement::IsOriginal,
                 Statement::Return,
-            ])
-            .comment("a listener goes on with its endpoint"),
-            Rule::new([own(), with_own_address, Statement::Return])
-                .comment("a listener and its endpoint"),
-            Rule::new([own(), answers_come_here, Statement::Return])
-                .comment("the same, with the client's address"),
-            Rule::new([Statement::IsReply, Statement::Return]),
+            ]),
+            Rule::new([with_own_address, Statement::Return]),
+            Rule::new([answers_come_here]).comment("with the client's address"),
+        ]
+    }
+
+    /// What is for a Service is accepted: it is not a listener's.
+    fn own_clients(&self) -> Vec<Rule> {
+        let has_mark = Statement::HasMark(self.portal_mark());
+        vec![
             Rule::new([
                 Statement::IsProtocol(TCP),
                 Statement::Established,
@@ -157,11 +195,17 @@ impl Frame {
             leave_older(),
             leave_translated(),
             Rule::new([Statement::Jump("services".into())]),
+            Rule::new([has_mark, Statement::Accept]),
         ]
     }
 
     fn has_socket(&self) -> Statement {
         Statement::HasConnectionMark(self.portal_mark())
+    }
+
+    /// Of a connection that has a socket: whether a listener has begun it.
+    fn is_turned(&self) -> Statement {
+        Statement::HasConnectionMark(self.mark)
     }
 
     fn icmp(&self) -> u8 {
@@ -171,71 +215,12 @@ impl Frame {
             Family::V6 => v6,
         }
     }
-
-    /// Whose address it is costs a look at the routes: that is asked of what is from this node, and
-    /// of node ports, not of what usually comes.
-    fn to_listener(&self) -> Vec<Rule> {
-        let from_loopback = Statement::InputInterface {
-            name: "lo".to_owned(),
-            prefix: false,
-            negate: false,
-        };
-        let from_node = Statement::IsLocal(Expr::SourceAddress);
-        let node = Statement::Goto(NODE_TO_LISTENER.into());
-        let mut rules = vec![Rule::new([from_loopback, from_node, node])];
-        rules.extend(self.by_sender(key::address, &BY_ADDRESS));
-        rules.extend([
-            Rule::new([here(), Statement::Jump(NODEPORT_TO_LISTENER.into())]),
-            Rule::new([Statement::Goto(NO_LISTENER.into())]),
-        ]);
-        rules
-    }
-
-    /// The rules that look for the listener of pods, of others, and of all.
-    fn by_sender(&self, key: fn() -> Concat, maps: &Maps) -> Vec<Rule> {
-        let rule = |condition: Option<Statement>, map| {
-            let given = condition.into_iter().chain(give(key(), map));
-            Rule::new(given.collect::<Vec<_>>())
-        };
-        let pods = self.from_pods(false);
-        let pods = pods.map(|from_pods| rule(Some(from_pods), maps.pod_portals));
-        let rest = [
-            rule(self.from_pods(true), maps.outside_portals),
-            rule(None, maps.portals),
-        ];
-        pods.into_iter().chain(rest).collect()
-    }
 }
 
-fn node_to_listener() -> Vec<Rule> {
-    let [ports, to_socket, accept] = give(key::nodeport(), BY_NODEPORT.portals);
+fn listener_began() -> Vec<Rule> {
     vec![
-        Rule::new(give(key::address(), BY_ADDRESS.portals)),
-        Rule::new([here(), ports, to_socket, accept]),
-        Rule::new([Statement::Goto(NO_LISTENER.into())]),
-    ]
-}
-
-/// Without them the packet comes to where no socket is, and the kernel sends no answer from an
-/// address that is not this host's: whoever calls waits for nothing.
-fn no_listener() -> Vec<Rule> {
-    vec![
-        Rule::new([Statement::IsProtocol(TCP), Statement::Reset]),
-        Rule::new([Statement::Reject]),
-    ]
-}
-
-/// Node ports are at addresses of this host alone.
-fn here() -> Statement {
-    Statement::IsLocal(Expr::DestinationAddress)
-}
-
-/// Gives the packet to the listener that a map names.
-fn give(key: Concat, map: SetName) -> [Statement; 3] {
-    [
-        Statement::HasPorts,
-        Statement::Tproxy { key, map },
-        Statement::Accept,
+        Rule::new([Statement::IsOriginal, Statement::Return]),
+        Rule::new([Statement::Goto(OWN_CLIENTS.into())]),
     ]
 }
 

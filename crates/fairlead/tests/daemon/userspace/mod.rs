@@ -9,6 +9,7 @@ pub(super) mod ending;
 mod endpoint;
 pub(super) mod endpoints;
 pub(super) mod following;
+pub(super) mod forgotten;
 pub(super) mod mending;
 pub(super) mod modes;
 pub(super) mod told;

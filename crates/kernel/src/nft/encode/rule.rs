@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::super::rule::{Expr, Rule, Statement, loopback};
+use super::super::rule::{Expr, NOBODY, Rule, Statement, loopback};
 use super::super::ruleset::{Family, SetName};
 use super::super::wire;
 use super::expression::{Code, Register};
@@ -55,6 +55,8 @@ impl Code<'_> {
                 self.input_interface(name, *prefix, *negate);
             }
             Statement::IsLocal(address) => self.is_local(*address),
+            Statement::HasSender => self.has_sender(),
+            Statement::IsTransparent => self.is_transparent(),
             Statement::NewConnection => self.connection(wire::NFT_CT_STATE, wire::CT_STATE_NEW),
             Statement::Established => {
                 self.connection(wire::NFT_CT_STATE, wire::CT_STATE_ESTABLISHED);
@@ -181,6 +183,20 @@ impl Code<'_> {
             fib.be32(wire::NFTA_FIB_FLAGS, flags);
         });
         self.compare(&wire::RTN_LOCAL.to_ne_bytes(), false);
+    }
+
+    /// A packet without a socket has no user at all, which ends the rule.
+    fn has_sender(&mut self) {
+        self.load_meta(wire::NFT_META_SKUID, Register::FIRST);
+        self.compare(&NOBODY.to_ne_bytes(), true);
+    }
+
+    fn is_transparent(&mut self) {
+        self.expression("socket", |socket| {
+            socket.be32(wire::NFTA_SOCKET_KEY, wire::NFT_SOCKET_TRANSPARENT);
+            socket.be32(wire::NFTA_SOCKET_DREG, Register::FIRST.number());
+        });
+        self.compare(&[1], false);
     }
 
     /// Compares as much of the address as the network has. Like `nft`, loads only that much when

@@ -181,6 +181,9 @@ fn is_allowed(base: BaseHook, statement: &Statement) -> bool {
     match statement {
         Statement::Dnat { .. } => nat && matches!(base.hook, Hook::Prerouting | Hook::Output),
         Statement::Tproxy { .. } => base.hook == Hook::Prerouting,
+        Statement::IsTransparent => {
+            matches!(base.hook, Hook::Prerouting | Hook::Input | Hook::Output)
+        }
         Statement::Masquerade => nat && base.hook == Hook::Postrouting,
         Statement::Reject | Statement::Reset => base.hook != Hook::Postrouting,
         _ => true,

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::super::rule::{Expr, Rule, Statement, loopback};
+use super::super::rule::{Expr, NOBODY, Rule, Statement, loopback};
 use super::super::ruleset::Family;
 use super::super::text;
 use super::set::prefix;
@@ -42,6 +42,10 @@ fn statement(family: Family, statement: &Statement) -> Value {
             let field = text::address_field(*address);
             let fib = json!({"fib": {"result": "type", "flags": [field]}});
             compare(&fib, false, &"local".into())
+        }
+        Statement::HasSender => compare(&meta("skuid"), true, &NOBODY.into()),
+        Statement::IsTransparent => {
+            compare(&json!({"socket": {"key": "transparent"}}), false, &1.into())
         }
         Statement::NewConnection => has_flag("state", "new"),
         Statement::Established => has_flag("state", "established"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::super::rule::{Expr, Rule, Statement, loopback};
+use super::super::rule::{Expr, NOBODY, Rule, Statement, loopback};
 use super::super::ruleset::Family;
 use super::set::protocol_text;
 use super::{comment, family as ip, quoted};
@@ -44,6 +44,8 @@ fn statement(family: Family, statement: &Statement) -> String {
             negate,
         } => format!("iifname {}{}", not(*negate), interface(name, *prefix)),
         Statement::IsLocal(address) => format!("fib {} type local", address_field(*address)),
+        Statement::HasSender => format!("meta skuid != {NOBODY}"),
+        Statement::IsTransparent => "socket transparent 1".to_owned(),
         Statement::NewConnection => "ct state new".to_owned(),
         Statement::Established => "ct state established".to_owned(),
         Statement::IsOriginal => "ct direction original".to_owned(),
