@@ -16,7 +16,7 @@ use crate::metrics::value;
 use crate::objects::{service, slice};
 use crate::rig::{FAIRLEAD, Folder};
 use crate::tests;
-use crate::watch::{eventually, get, hear};
+use crate::watch::{await_health, eventually, get, hear};
 
 tests! {
     what_it_carries_is_counted,
@@ -115,6 +115,8 @@ fn parameters_that_do_not_fit_are_told() -> Result<(), Failed> {
         let mut folder = Folder::new(&web("web", "10.96.56.1", 8080, &["10.244.2.5"]))?;
         let proxy = super::Proxy::start_in(super::USERSPACE, &lab, &folder, &[])?;
         hear(&proxy, &format!("{parameter} is on"))?;
+        // It is told before signals are taken.
+        await_health(&lab, &proxy, "/livez", 200)?;
         let off = format!("{parameter}=0");
         run_in(lab.node(), "sysctl", &["-qw", &off])?;
         proxy.end(Signal::SIGTERM)?;
