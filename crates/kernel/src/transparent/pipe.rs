@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use super::option::failed;
@@ -10,6 +12,9 @@ use crate::error::CallError;
 
 /// Bytes are moved, not copied, and a pipe that is full or empty is no reason to wait.
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+/// The error number of what cannot be spliced: what a socket has must be received this time.
+pub const NOT_SPLICED: i32 = libc::EOPNOTSUPP;
 
 /// A pipe, and how much is in it. Two descriptors.
 #[derive(Debug)]
@@ -38,9 +43,15 @@ impl Pipe {
     /// Takes at most `most` bytes from a socket. 0 if the socket has none any more.
     ///
     /// # Errors
-    /// The socket's; `EAGAIN` if it has none now, and also if the pipe is full.
+    /// The socket's; `EAGAIN` if it has none now, and also if the pipe is full; [`NOT_SPLICED`].
     pub fn fill(&mut self, from: impl AsFd, most: usize) -> io::Result<usize> {
-        let taken = splice(from, None, &self.into, None, most, FLAGS)?;
+        let taken = match splice(&from, None, &self.into, None, most, FLAGS) {
+            // It says the same where an urgent byte is next, at which it stops (`tcp_read_sock`).
+            Ok(0) | Err(Errno::AGAIN) if self.held == 0 && has_more(&from) => {
+                return Err(io::Error::from_raw_os_error(NOT_SPLICED));
+            }
+            done => done?,
+        };
         self.held += taken;
         Ok(taken)
     }
@@ -55,4 +66,10 @@ impl Pipe {
         self.held = self.held.saturating_sub(given);
         Ok(given)
     }
+}
+
+/// Whether there is something to receive.
+fn has_more(socket: impl AsFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(socket, &mut [0], flags).is_ok_and(|(_, length)| length > 0)
 }

@@ -3,6 +3,8 @@
 use std::task::{Context, Poll, ready};
 use std::{io, mem};
 
+use fairlead_kernel::transparent::pipe::NOT_SPLICED;
+
 use super::scratch::{self, COPIED, Lent, PIPED};
 use super::socket::Socket;
 use crate::counters::Counter;
@@ -72,7 +74,7 @@ impl Half {
             }
             self.waits = Waits::Bytes;
             let taken = match self.is_bulk.then(Lent::new).flatten() {
-                Some(pipe) => ready!(self.poll_pipe(cx, pipe, from))?,
+                Some(pipe) => ready!(self.poll_pipe(cx, pipe, from, to))?,
                 None => ready!(self.poll_copy(cx, from, to))?,
             };
             carried.add(taken);
@@ -156,12 +158,19 @@ impl Half {
         cx: &mut Context<'_>,
         mut lent: Lent,
         from: &mut Socket,
+        to: &mut Socket,
     ) -> Poll<io::Result<usize>> {
-        let Poll::Ready(taken) = from.poll_fill(cx, &mut lent.pipe, PIPED) else {
-            lent.give_back();
-            return Poll::Pending;
+        let taken = match from.poll_fill(cx, &mut lent.pipe, PIPED) {
+            Poll::Ready(Err(error)) if error.raw_os_error() == Some(NOT_SPLICED) => {
+                lent.give_back();
+                return self.poll_copy(cx, from, to);
+            }
+            Poll::Ready(taken) => taken?,
+            Poll::Pending => {
+                lent.give_back();
+                return Poll::Pending;
+            }
         };
-        let taken = taken?;
         self.is_bulk = taken >= LEAST_PIPED;
         self.held = Held::Piped(lent);
         Poll::Ready(Ok(taken))

@@ -27,6 +27,7 @@ crate::tests![
     many_slow_readers_get_everything,
     a_client_that_vanishes_is_noticed,
     any_chunks_come_out_as_they_went_in,
+    nothing_behind_an_urgent_byte_is_lost,
 ];
 
 fn a_byte_is_carried_at_once() {
@@ -221,6 +222,32 @@ fn any_chunks_come_out_as_they_went_in() {
             Ok(())
         });
         carried.unwrap();
+    });
+}
+
+/// splice(2) goes no further than to an urgent byte (tcp(7)), even where nothing follows but the end.
+fn nothing_behind_an_urgent_byte_is_lost() {
+    world(settings(), |world| {
+        let (address, connections) = held(host(1, 80));
+        let to = world.serve(11000, &[address]);
+        for round in 0..20 {
+            let (before, behind) = (noise(4 << 20, round), noise(256 << 10, round));
+            let mut client = connect(to);
+            let mut endpoint = connections.recv_timeout(LONG).unwrap();
+            let mut said = vec![0; before.len() + behind.len()];
+            thread::scope(|scope| {
+                scope.spawn(|| endpoint.read_exact(&mut said).unwrap());
+                client.write_all(&before).unwrap();
+                SockRef::from(&client).send_out_of_band(b"!").unwrap();
+                for chunk in behind.chunks(64 << 10) {
+                    client.write_all(chunk).unwrap();
+                }
+                if round % 2 == 0 {
+                    client.shutdown(Shutdown::Write).unwrap();
+                }
+            });
+            assert!(said == [before, behind].concat());
+        }
     });
 }
 
