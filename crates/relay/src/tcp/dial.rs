@@ -170,8 +170,9 @@ impl Failure {
         if is_out_of_ports(&error) {
             return Failure::Ports;
         }
-        match error.call {
-            "connect" => Failure::Endpoint(io::Error::from_raw_os_error(error.errno)),
+        match (error.call, error.errno) {
+            ("connect", libc::ENOBUFS | libc::ENOMEM) => Failure::Host(error),
+            ("connect", errno) => Failure::Endpoint(io::Error::from_raw_os_error(errno)),
             _ => Failure::Host(error),
         }
     }
@@ -179,4 +180,35 @@ impl Failure {
 
 fn is_out_of_ports(error: &CallError) -> bool {
     error.call == "connect" && error.errno == libc::EADDRNOTAVAIL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_not_blamed_for_what_this_host_has_not() {
+        let failure = |call, errno| {
+            Failure::of(CallError {
+                call,
+                object: String::new(),
+                errno,
+            })
+        };
+        for (call, errno) in [
+            ("socket", libc::EMFILE),
+            ("connect", libc::ENOBUFS),
+            ("connect", libc::ENOMEM),
+        ] {
+            assert!(matches!(failure(call, errno), Failure::Host(_)));
+        }
+        assert!(matches!(
+            failure("connect", libc::EADDRNOTAVAIL),
+            Failure::Ports
+        ));
+        assert!(matches!(
+            failure("connect", libc::EHOSTUNREACH),
+            Failure::Endpoint(_)
+        ));
+    }
 }

@@ -118,8 +118,8 @@ impl Drop for Session {
 impl Failure {
     fn of(error: CallError) -> Failure {
         match (error.call, error.errno) {
-            // No port is left.
-            ("connect", libc::EAGAIN) => Failure::Host(error),
+            // No port is left, or no memory.
+            ("connect", libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Failure::Host(error),
             ("connect", _) => Failure::Endpoint(error),
             _ => Failure::Host(error),
         }
