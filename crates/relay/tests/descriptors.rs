@@ -4,25 +4,20 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-
 use std::process::{self, Command, ExitCode};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fairlead_core::address::{Family, Protocol};
-use fairlead_core::api::ObjectName;
-use fairlead_core::model::ServicePortName;
-use fairlead_core::route::{Pool, Target};
-use fairlead_core::scheduling::Scheduler;
 use fairlead_kernel::netns::{self, Netns};
-use fairlead_relay::handle::{
-    Listener, ListenerAddress, Op, Relay, Source, Upstream, UpstreamName,
-};
+use fairlead_relay::handle::{ListenerAddress, Op, Relay};
 use fairlead_relay::settings::Settings;
 use fairlead_relay::{Drained, SocketRelay};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Socket, Type};
+
+#[path = "harness/upstreams.rs"]
+mod upstreams;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -217,30 +212,9 @@ const ADDRESS: ListenerAddress = ListenerAddress {
 };
 
 fn listen(relay: &mut SocketRelay, endpoint: SocketAddr) -> SocketAddr {
-    let name = UpstreamName {
-        port: ServicePortName {
-            service: ObjectName::new("test", "service"),
-            port: "tcp".into(),
-            protocol: Protocol::Tcp,
-        },
-        family: Family::V4,
-    };
-    let target = Target {
-        address: endpoint.ip(),
-        port: endpoint.port(),
-    };
-    let upstream = Upstream {
-        cluster: [target].into(),
-        local: Arc::default(),
-        here: Arc::default(),
-        scheduler: Scheduler::Rr,
-        affinity_seconds: None,
-    };
-    let listener = Listener {
-        upstream: name.clone(),
-        pool: Pool::Cluster,
-        source: Source::Node,
-    };
+    let name = upstreams::name(0, Protocol::Tcp, Family::V4);
+    let listener = upstreams::listener(name.clone());
+    let upstream = upstreams::upstream([endpoint]);
     let ops = [
         Op::SetUpstream(name, upstream),
         Op::Listen(ADDRESS, listener),

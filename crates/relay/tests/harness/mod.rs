@@ -1,6 +1,10 @@
-//! Runs the tests of a binary in network namespaces of their own.
+//! What the tests of connections and of datagrams share: each has a network namespace of its own.
 
-use std::process::ExitCode;
+pub(crate) mod upstreams;
+
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fairlead_kernel::netns::{self, Netns};
 use libtest_mimic::{Arguments, Trial};
@@ -29,6 +33,24 @@ pub(crate) fn run(files: &[(&'static str, Tests)]) -> ExitCode {
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Longer than anything takes that is not stuck.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// Waits until something is so.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < LONG, "not in time: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs a script, which must succeed.
+pub(crate) fn sh(script: &str) {
+    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
 }
 
 /// The functions of a file that are tests, by their names.

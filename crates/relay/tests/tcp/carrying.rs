@@ -12,9 +12,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use socket2::SockRef;
 
+use crate::harness::{LONG, eventually, sh};
 use crate::world::{
-    LONG, address, assert_reset, connect, echo, eventually, fill, held, host, listener, name,
-    noise, read_all, run, settings, upstream, world,
+    address, assert_reset, connect, echo, fill, held, host, listener, name, noise, read_all,
+    settings, upstream, world,
 };
 
 crate::tests![
@@ -184,7 +185,7 @@ fn a_client_that_vanishes_is_noticed() {
         let client = connect(world.serve(11000, &[address]));
         let mut endpoint = connections.recv_timeout(LONG).unwrap();
         let port = client.local_addr().unwrap().port();
-        run(&format!(
+        sh(&format!(
             "nft 'add table t; add chain t in {{ type filter hook input priority 0; }}; \
              add rule t in tcp sport {port} drop; add rule t in tcp dport {port} drop'"
         ));

@@ -10,9 +10,9 @@ use fairlead_relay::counts::{Refused, Sums};
 use fairlead_relay::handle::{Op, Relay};
 use fairlead_relay::settings::Settings;
 
+use crate::harness::{LONG, eventually, sh};
 use crate::world::{
-    LONG, World, ask, connect, eventually, held, host, name, named, reset, run, settings, upstream,
-    world,
+    World, ask, connect, held, host, name, named, reset, settings, upstream, world,
 };
 
 crate::tests![
@@ -69,7 +69,7 @@ fn an_endpoint_that_refuses_is_passed_over() {
 }
 
 fn black_hole(endpoint: SocketAddr) {
-    run(&format!(
+    sh(&format!(
         "nft 'add table t; add chain t in {{ type filter hook input priority 0; }}; \
          add rule t in ip daddr {} drop'",
         endpoint.ip()
@@ -129,7 +129,7 @@ fn who_leaves_while_an_endpoint_is_dialled_is_dialled_for_no_more() {
         let begin = Instant::now();
         eventually("it is over", || world.now(11000).connections == 0);
         assert!(begin.elapsed() < Duration::from_millis(400));
-        run("nft flush ruleset");
+        sh("nft flush ruleset");
         let called = connections.recv_timeout(Duration::from_secs(2));
         assert!(called.is_err(), "{called:?}");
         assert_eq!(world.sums(11000), Sums::default());
@@ -142,7 +142,7 @@ fn who_has_said_all_while_an_endpoint_is_dialled_is_answered() {
         client.write_all(b"question").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         thread::sleep(Duration::from_millis(100));
-        run("nft flush ruleset");
+        sh("nft flush ruleset");
         let mut endpoint = connections.recv_timeout(LONG).unwrap();
         let mut question = Vec::new();
         endpoint.read_to_end(&mut question).unwrap();

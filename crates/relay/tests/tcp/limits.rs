@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use fairlead_relay::counts::Refused;
 use fairlead_relay::settings::Settings;
 
-use crate::world::{ask, connect, echo, eventually, held, host, named, settings, world};
+use crate::harness::eventually;
+use crate::world::{ask, connect, echo, held, host, named, settings, world};
 
 crate::tests![
     a_service_that_floods_leaves_room_for_others,

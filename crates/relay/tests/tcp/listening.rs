@@ -11,9 +11,10 @@ use fairlead_relay::Drained;
 use fairlead_relay::fake::FakeRelay;
 use fairlead_relay::handle::{ListenerAddress, Op, Refusal, Relay};
 
+use crate::harness::{LONG, eventually};
 use crate::world::{
-    LONG, address, ask, assert_reset, connect, echo, eventually, held, host, listener, name, named,
-    settings, upstream, world,
+    address, ask, assert_reset, connect, echo, held, host, listener, name, named, settings,
+    upstream, world,
 };
 
 crate::tests![

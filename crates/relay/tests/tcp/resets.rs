@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread;
 
+use crate::harness::{LONG, eventually};
 use crate::world::{
-    LONG, assert_reset, connect, endpoint, eventually, fill, held, host, read_all, reset, settings,
-    world,
+    assert_reset, connect, endpoint, fill, held, host, read_all, reset, settings, world,
 };
 
 crate::tests![

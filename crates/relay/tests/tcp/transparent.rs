@@ -7,9 +7,9 @@ use fairlead_core::route::Target;
 use fairlead_relay::handle::{Listener, Op, Relay, Source};
 use fairlead_relay::settings::Settings;
 
+use crate::harness::{LONG, eventually, sh};
 use crate::world::{
-    LONG, World, address, connect, eventually, held, host, listener, name, run, settings, upstream,
-    world,
+    World, address, connect, held, host, listener, name, settings, upstream, world,
 };
 
 crate::tests![
@@ -45,7 +45,7 @@ fn with_rules(test: impl FnOnce(&mut World, SocketAddr) + Send) {
         ..settings()
     };
     world(settings, |world| {
-        run(RULES);
+        sh(RULES);
         test(world, "192.0.2.1:80".parse().unwrap());
     });
 }
@@ -94,7 +94,7 @@ fn an_endpoint_sees_the_client_where_it_may() {
 }
 
 fn connect_from(source: SocketAddr, to: SocketAddr) -> std::net::TcpStream {
-    run(&format!("ip address replace {}/32 dev lo", source.ip()));
+    sh(&format!("ip address replace {}/32 dev lo", source.ip()));
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&source.into()).unwrap();
     socket.connect(&to.into()).unwrap();

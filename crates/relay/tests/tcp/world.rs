@@ -3,28 +3,20 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
-use fairlead_core::api::ObjectName;
-use fairlead_core::model::ServicePortName;
-use fairlead_core::route::{Pool, Target};
-use fairlead_core::scheduling::Scheduler;
 use fairlead_kernel::netns::Netns;
 use fairlead_relay::SocketRelay;
 use fairlead_relay::counts::{Present, Sums, UpstreamCounts};
-use fairlead_relay::handle::{
-    Listener, ListenerAddress, Op, Relay, Source, Upstream, UpstreamName,
-};
+use fairlead_relay::handle::{Listener, ListenerAddress, Op, Relay, Upstream, UpstreamName};
 use fairlead_relay::settings::Settings;
 use socket2::SockRef;
 
-/// Longer than anything takes that is not stuck.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+use crate::harness::{LONG, sh, upstreams};
 
 pub(crate) struct World {
     pub(crate) relay: SocketRelay,
@@ -44,30 +36,15 @@ pub(crate) fn world(settings: Settings, test: impl FnOnce(&mut World) + Send) {
     Netns::anonymous()
         .unwrap()
         .run(|| {
-            run("ip link set lo up");
+            sh("ip link set lo up");
             let relay = SocketRelay::open(settings).unwrap();
             test(&mut World { relay });
         })
         .unwrap();
 }
 
-pub(crate) fn run(command: &str) {
-    let output = Command::new("sh").args(["-ec", command]).output().unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-}
-
 pub(crate) fn name(port: u16) -> UpstreamName {
-    UpstreamName {
-        port: ServicePortName {
-            service: ObjectName {
-                namespace: "test".into(),
-                name: format!("service-{port}").into(),
-            },
-            port: "tcp".into(),
-            protocol: Protocol::Tcp,
-        },
-        family: Family::V4,
-    }
+    upstreams::name(port, Protocol::Tcp, Family::V4)
 }
 
 pub(crate) fn address(port: u16) -> ListenerAddress {
@@ -79,27 +56,11 @@ pub(crate) fn address(port: u16) -> ListenerAddress {
 }
 
 pub(crate) fn upstream(endpoints: &[SocketAddr]) -> Upstream {
-    let target = |endpoint: &SocketAddr| Target {
-        address: endpoint.ip(),
-        port: endpoint.port(),
-    };
-    let mut cluster: Vec<Target> = endpoints.iter().map(target).collect();
-    cluster.sort();
-    Upstream {
-        cluster: cluster.into(),
-        local: Arc::default(),
-        here: Arc::default(),
-        scheduler: Scheduler::Rr,
-        affinity_seconds: None,
-    }
+    upstreams::upstream(endpoints.iter().copied())
 }
 
 pub(crate) fn listener(port: u16) -> Listener {
-    Listener {
-        upstream: name(port),
-        pool: Pool::Cluster,
-        source: Source::Node,
-    }
+    upstreams::listener(name(port))
 }
 
 impl World {
@@ -193,15 +154,6 @@ pub(crate) fn reset(stream: TcpStream) {
         .set_linger(Some(Duration::ZERO))
         .unwrap();
     drop(stream);
-}
-
-/// Waits until something is so.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < LONG, "not in time: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Bytes that are told apart from one another.

@@ -7,9 +7,9 @@ use fairlead_core::address::Family;
 use fairlead_relay::handle::{Listener, Op, Source};
 use fairlead_relay::settings::Settings;
 
+use crate::harness::eventually;
 use crate::world::{
-    SERVICES, address, at, client, endpoint, endpoint_at, eventually, listener, name, upstream,
-    world,
+    SERVICES, address, at, client, endpoint, endpoint_at, listener, name, upstream, world,
 };
 
 crate::tests![

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fairlead_relay::settings::Settings;
 
-use crate::world::{Client, World, client, endpoint, eventually, world, world_with};
+use crate::harness::eventually;
+use crate::world::{Client, World, client, endpoint, world, world_with};
 
 crate::tests![
     when_there_are_too_many_who_is_idle_the_longest_goes,

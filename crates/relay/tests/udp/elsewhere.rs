@@ -8,9 +8,9 @@ use fairlead_kernel::netns::Netns;
 use fairlead_relay::handle::{Listener, Op, Source};
 use fairlead_relay::settings::Settings;
 
+use crate::harness::{eventually, sh};
 use crate::world::{
-    SERVICES, World, address, at, client, endpoint_at, eventually, listener, name, run, upstream,
-    world,
+    SERVICES, World, address, at, client, endpoint_at, listener, name, upstream, world,
 };
 
 crate::tests![
@@ -33,7 +33,7 @@ impl Host {
         let inhabitant = netns.run(|| Command::new("sleep").arg("60").spawn().unwrap());
         let inhabitant = inhabitant.unwrap();
         let pid = inhabitant.id();
-        run(&format!(
+        sh(&format!(
             "ip link add {device} type veth peer name eth0 netns {pid}
              ip address add {gateway}/24 dev {device}
              ip link set {device} up"
@@ -44,7 +44,7 @@ impl Host {
              ip link set eth0 up
              ip route add default via {gateway}"
         );
-        netns.run(|| run(&inside)).unwrap();
+        netns.run(|| sh(&inside)).unwrap();
         Host { netns, inhabitant }
     }
 }
@@ -114,7 +114,7 @@ const NODE_PORT: &str = "198.51.100.1:30053";
 
 fn a_port_that_rules_bring_no_more_is_refused() {
     with_pod_and_outside(|world, outside| {
-        run("nft add rule inet portal prerouting \
+        sh("nft add rule inet portal prerouting \
              ip daddr 198.51.100.1 udp dport 30053 tproxy ip to 127.0.0.1:11000 goto divert");
         let (to, cluster_ip) = (at(NODE_PORT), at(SERVICES[0][0]));
         let client = outside.netns.run(|| client("198.51.100.7:5000")).unwrap();
@@ -122,7 +122,7 @@ fn a_port_that_rules_bring_no_more_is_refused() {
             assert_eq!(client.ask(b"hello", to).from, to);
         }
         // The rest of the service goes on, and so does the session.
-        run("nft flush chain inet portal prerouting
+        sh("nft flush chain inet portal prerouting
              nft add rule inet portal prerouting \
              ip daddr 10.96.0.10 udp dport 53 tproxy ip to 127.0.0.1:11000 goto divert");
         assert!(world.sessions(0) > 0);

@@ -9,9 +9,9 @@ use fairlead_relay::counts::Refused;
 use fairlead_relay::handle::{Op, Relay};
 use fairlead_relay::settings::Settings;
 
+use crate::harness::{eventually, upstreams};
 use crate::world::{
-    Client, Endpoint, World, address, at, client, endpoint, eventually, listener, name, upstream,
-    world,
+    Client, Endpoint, World, address, at, client, endpoint, listener, name, upstream, world,
 };
 
 crate::tests![
@@ -53,7 +53,7 @@ fn traffic_in_either_direction_keeps_a_session() {
         // An endpoint that is in the test's own hands, and no more than listened to.
         let silent = client("127.0.1.9:5353");
         let mut other = upstream([]);
-        other.cluster = [crate::world::target(at("127.0.1.9:5353"))].into();
+        other.cluster = [upstreams::target(at("127.0.1.9:5353"))].into();
         let to_silent = world.serve_as(1, other);
         let (speaks, listens) = (client("192.0.2.1:0"), client("192.0.2.2:0"));
         listens.send(b"subscribe", to_silent);

@@ -3,27 +3,20 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
-use fairlead_core::api::ObjectName;
-use fairlead_core::model::ServicePortName;
-use fairlead_core::route::{Pool, Target};
-use fairlead_core::scheduling::Scheduler;
+use fairlead_core::route::Target;
 use fairlead_kernel::netns::Netns;
 use fairlead_relay::SocketRelay;
 use fairlead_relay::counts::UpstreamCounts;
-use fairlead_relay::handle::{
-    Listener, ListenerAddress, Op, Relay, Source, Upstream, UpstreamName,
-};
+use fairlead_relay::handle::{Listener, ListenerAddress, Op, Relay, Upstream, UpstreamName};
 use fairlead_relay::settings::Settings;
 
-/// Longer than anything takes that is not stuck.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+use crate::harness::{sh, upstreams};
 
 /// Long enough for a datagram that comes.
 const SOON: Duration = Duration::from_secs(2);
@@ -93,7 +86,7 @@ pub(crate) fn world_with(network: &str, settings: Settings, test: impl FnOnce(&m
     };
     let work = || {
         for script in [NETWORK, network] {
-            run(script);
+            sh(script);
         }
         let relay = SocketRelay::open(settings).unwrap();
         test(&mut World { relay });
@@ -101,24 +94,9 @@ pub(crate) fn world_with(network: &str, settings: Settings, test: impl FnOnce(&m
     Netns::anonymous().unwrap().run(work).unwrap();
 }
 
-pub(crate) fn run(script: &str) {
-    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {output:?}");
-}
-
 /// The upstream of a service, by its number.
 pub(crate) fn name(family: Family, service: u16) -> UpstreamName {
-    UpstreamName {
-        port: ServicePortName {
-            service: ObjectName {
-                namespace: "test".into(),
-                name: format!("service-{service}").into(),
-            },
-            port: "udp".into(),
-            protocol: Protocol::Udp,
-        },
-        family,
-    }
+    upstreams::name(service, Protocol::Udp, family)
 }
 
 pub(crate) fn address(family: Family, service: u16) -> ListenerAddress {
@@ -129,32 +107,13 @@ pub(crate) fn address(family: Family, service: u16) -> ListenerAddress {
     }
 }
 
-pub(crate) fn target(address: SocketAddr) -> Target {
-    Target {
-        address: address.ip(),
-        port: address.port(),
-    }
-}
-
 pub(crate) fn upstream<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Upstream {
-    let targets = endpoints.into_iter().map(Endpoint::target);
-    let mut cluster: Vec<Target> = targets.collect();
-    cluster.sort();
-    Upstream {
-        cluster: cluster.into(),
-        local: Arc::default(),
-        here: Arc::default(),
-        scheduler: Scheduler::Rr,
-        affinity_seconds: None,
-    }
+    let addresses = endpoints.into_iter().map(|endpoint| endpoint.address);
+    upstreams::upstream(addresses)
 }
 
 pub(crate) fn listener(family: Family, service: u16) -> Listener {
-    Listener {
-        upstream: name(family, service),
-        pool: Pool::Cluster,
-        source: Source::Node,
-    }
+    upstreams::listener(name(family, service))
 }
 
 impl World {
@@ -230,7 +189,7 @@ pub(crate) fn endpoint_at(address: SocketAddr, name: u8) -> Endpoint {
 
 impl Endpoint {
     pub(crate) fn target(&self) -> Target {
-        target(self.address)
+        upstreams::target(self.address)
     }
 }
 
@@ -291,14 +250,5 @@ impl Client {
     /// Who answers.
     pub(crate) fn whom(&self, to: SocketAddr) -> u8 {
         self.ask(b"who?", to).name
-    }
-}
-
-/// Waits until something is so.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < LONG, "not in time: {what}");
-        thread::sleep(Duration::from_millis(5));
     }
 }
