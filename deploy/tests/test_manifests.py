@@ -256,6 +256,14 @@ class Values(unittest.TestCase):
                 daemon(objects)["securityContext"]["capabilities"]["add"], ["NET_ADMIN"] + more)
             self.assertEqual(pod(objects)["terminationGracePeriodSeconds"], seconds)
 
+    def test_flags_are_given_to_the_daemon_and_a_pod_may_take_longer_to_end(self):
+        flags = ["--userspace-drain-timeout=1m", "--userspace-dial-timeouts=250ms,1s"]
+        objects = helm({
+            "config": {"mode": "userspace"}, "flags": flags, "terminationGracePeriodSeconds": 70,
+        })
+        self.assertEqual(daemon(objects)["command"][-2:], flags)
+        self.assertEqual(pod(objects)["terminationGracePeriodSeconds"], 70)
+
     def test_every_field_of_the_configuration_is_passed_on(self):
         fields = {
             "mode": "ipvs",
