@@ -12,7 +12,7 @@ use fairlead_kernel::netns::Netns;
 use fairlead_kernel::nft::ruleset::Family;
 use fairlead_kernel::routing::{
     FakeRouting, LocalRoute, ObservedRouting, PolicyRouting, PolicyRule, Routing, RoutingOp,
-    RoutingRefusal,
+    RoutingRefusal, RuleAction,
 };
 use proptest::prelude::*;
 
@@ -25,10 +25,30 @@ fn rule(family: Family) -> PolicyRule {
     PolicyRule {
         family,
         priority: 100,
+        from_here: false,
         mark: 0x1000,
         mask: 0x1000,
-        table: TABLE,
+        action: RuleAction::Lookup(TABLE),
     }
+}
+
+/// Rules by which what this host sends is not led by [`rule`].
+fn way_round(family: Family) -> [PolicyRule; 2] {
+    let leave = PolicyRule {
+        priority: 99,
+        from_here: true,
+        mask: 0x5000,
+        action: RuleAction::Goto(101),
+        ..rule(family)
+    };
+    let beyond = PolicyRule {
+        priority: 101,
+        mark: 0,
+        mask: 0,
+        action: RuleAction::Nothing,
+        ..rule(family)
+    };
+    [leave, beyond]
 }
 
 fn route(family: Family) -> LocalRoute {
@@ -108,15 +128,46 @@ fn every_field_of_a_rule_is_kept_and_told() {
                 rules.push(PolicyRule {
                     family,
                     priority,
+                    from_here: mark == 1,
                     mark,
                     mask,
-                    table,
+                    action: RuleAction::Lookup(table),
                 });
             }
+            rules.extend(way_round(family));
         }
         let ops: Vec<_> = rules.iter().copied().map(AddRule).collect();
         assert_eq!(routing.apply(&ops), Ok(vec![]));
+        rules.sort_unstable();
         assert_eq!(routing.observe().unwrap().rules, rules);
+        let ops: Vec<_> = rules.into_iter().map(DeleteRule).collect();
+        assert_eq!(routing.apply(&ops), Ok(vec![]));
+        assert_eq!(routing.observe(), Ok(ObservedRouting::default()));
+    });
+}
+
+#[test]
+fn a_rule_without_one_to_go_to_is_seen_all_the_same() {
+    in_namespace(|routing| {
+        let [leave, beyond] = way_round(Family::Ip);
+        assert_eq!(routing.apply(&[AddRule(leave)]), Ok(vec![]));
+        let listed = |rest: &str| {
+            let rule = format!("99:\tfrom all fwmark 0x1000/0x5000 iif lo goto 101 {rest}proto 70");
+            let rules = ip("-4 rule");
+            assert!(rules.lines().any(|line| line == rule), "{rules}");
+        };
+        listed("[unresolved] ");
+        assert_eq!(routing.observe().unwrap().rules, [leave]);
+        assert_eq!(routing.apply(&[AddRule(beyond)]), Ok(vec![]));
+        listed("");
+        assert_eq!(routing.observe().unwrap().rules, [leave, beyond]);
+        assert!(!routing.touched().unwrap(), "that were we");
+        ip("-4 rule del pref 101");
+        assert!(soon(|| routing.touched().unwrap()));
+        // Of another interface it is none of ours.
+        ip("-4 rule add pref 98 iif eth0 fwmark 0x1000/0x5000 goto 101 proto 70");
+        assert_eq!(routing.observe().unwrap().rules, [leave]);
+        assert_eq!(routing.apply(&[DeleteRule(leave)]), Ok(vec![]));
     });
 }
 
@@ -276,13 +327,22 @@ fn the_fake_refuses_what_is_always_a_mistake() {
         mask: 0,
         ..rule(Family::Ip)
     };
+    let [leave, _] = way_round(Family::Ip);
+    let backwards = PolicyRule {
+        action: RuleAction::Goto(99),
+        ..leave
+    };
     let no_table = LocalRoute {
         table: 0,
         ..route(Family::Ip6)
     };
-    let refused = fake.apply(&[AddRule(every_packet), AddRoute(no_table)]);
+    let refused = fake.apply(&[
+        AddRule(every_packet),
+        AddRoute(no_table),
+        AddRule(backwards),
+    ]);
     let errno = libc::EINVAL;
-    let expected = [0, 1].map(|op| RoutingRefusal { op, errno });
+    let expected = [0, 1, 2].map(|op| RoutingRefusal { op, errno });
     assert_eq!(refused, Ok(expected.into()));
     assert_eq!(fake.observe(), Ok(ObservedRouting::default()));
 }
@@ -292,15 +352,22 @@ fn any_op() -> impl Strategy<Value = RoutingOp> {
     let family = prop::sample::select(FAMILIES.to_vec());
     let table = prop::sample::select(vec![100, TABLE, 5000]);
     let bits = prop::sample::select(vec![(0x1000, 0x1000), (0x1000, 0x3000)]);
-    (0..4, family, table, bits, 100..102_u32).prop_map(
+    (0..4, family, table, bits, 100..104_u32).prop_map(
         |(kind, family, table, (mark, mask), priority)| {
             let route = LocalRoute { family, table };
             let rule = PolicyRule {
                 family,
                 priority,
+                from_here: false,
                 mark,
                 mask,
-                table,
+                action: RuleAction::Lookup(table),
+            };
+            let [leave, beyond] = way_round(family);
+            let rule = match priority {
+                102 => leave,
+                103 => beyond,
+                _ => rule,
             };
             match kind {
                 0 => AddRule(rule),

@@ -18,7 +18,9 @@ use fairlead_kernel::nft::ruleset::{
     Batch, ChainKind, Data, DataType, Family, Hook, Op, Set, Type, Value,
 };
 use fairlead_kernel::nft::socket::NftSocket;
-use fairlead_kernel::routing::{LocalRoute, PolicyRouting, PolicyRule, Routing, RoutingOp};
+use fairlead_kernel::routing::{
+    LocalRoute, PolicyRouting, PolicyRule, Routing, RoutingOp, RuleAction,
+};
 use fairlead_kernel::transparent::{Keepalive, tcp};
 use ipnet::IpNet;
 
@@ -173,9 +175,10 @@ fn policy(plan: &Plan) -> (LocalRoute, PolicyRule) {
     let rule = PolicyRule {
         family,
         priority: 100,
+        from_here: false,
         mark: MARK,
         mask: MARK,
-        table: TABLE,
+        action: RuleAction::Lookup(TABLE),
     };
     (route, rule)
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use fairlead_kernel::routing::{LocalRoute, ObservedRouting, PolicyRule, RoutingOp};
+use fairlead_kernel::nft::ruleset::Family;
+use fairlead_kernel::routing::{LocalRoute, ObservedRouting, PolicyRule, RoutingOp, RuleAction};
 
 use super::frame::Frame;
 use crate::family::kernel_family;
+use crate::nftables;
 
-/// Where the rule stands: behind the table `local`, which has 0, and before whatever a CNI plugin
+/// Where the rule that leads there stands: behind the table `local`, which has 0, and before whatever a CNI plugin
 /// adds.
 const PRIORITY: u32 = 100;
 
@@ -26,18 +28,12 @@ impl Rerouting {
     pub(super) fn of<'a>(frames: impl Iterator<Item = &'a Frame>) -> Rerouting {
         let mut wanted = Rerouting::default();
         for frame in frames {
-            let (family, mark) = (kernel_family(frame.family()), frame.rules.portal_mark());
+            let family = kernel_family(frame.family());
             wanted.routes.insert(LocalRoute {
                 family,
                 table: TABLE,
             });
-            wanted.rules.insert(PolicyRule {
-                family,
-                priority: PRIORITY,
-                mark,
-                mask: mark,
-                table: TABLE,
-            });
+            wanted.rules.extend(rules(family, &frame.rules));
         }
         wanted
     }
@@ -58,6 +54,41 @@ impl Rerouting {
         add.chain(old_rules.map(|rule| RoutingOp::DeleteRule(*rule)))
             .chain(old_routes.map(|route| RoutingOp::DeleteRoute(*route)))
             .collect()
+    }
+}
+
+/// The rules of a family.
+///
+/// Where `net.ipv4.conf.*.src_valid_mark` is on, the kernel asks as for what this host sends where a
+/// packet with the mark comes from, and must not hear that it is this host. What this host sends has
+/// both marks for that reason. IPv6 does not ask.
+fn rules(family: Family, frame: &nftables::Frame) -> Vec<PolicyRule> {
+    let mark = frame.portal_mark();
+    let lead = PolicyRule {
+        family,
+        priority: PRIORITY,
+        from_here: false,
+        mark,
+        mask: mark,
+        action: RuleAction::Lookup(TABLE),
+    };
+    let sources_elsewhere = PolicyRule {
+        priority: PRIORITY - 1,
+        from_here: true,
+        mask: mark | frame.mark,
+        action: RuleAction::Goto(PRIORITY + 1),
+        ..lead
+    };
+    let elsewhere = PolicyRule {
+        priority: PRIORITY + 1,
+        mark: 0,
+        mask: 0,
+        action: RuleAction::Nothing,
+        ..lead
+    };
+    match family {
+        Family::Ip => vec![sources_elsewhere, lead, elsewhere],
+        Family::Ip6 => vec![lead],
     }
 }
 

@@ -128,7 +128,7 @@ proptest! {
         let rules = routing.rules.into_iter().map(RoutingOp::DeleteRule);
         let routes = routing.routes.into_iter().map(RoutingOp::DeleteRoute);
         let gone: Vec<RoutingOp> = rules.chain(routes).collect();
-        prop_assert_eq!(gone.len(), 4);
+        prop_assert_eq!(gone.len(), 6);
         node.routing().apply(&[gone[spoil.index(gone.len())]]).unwrap();
         let spoils = spoils(&mut node, flushed);
         let batch = spoils[spoil.index(spoils.len())].clone();

@@ -72,6 +72,20 @@ fn what_a_connection_brings_later_finds_its_socket_even_without_its_service() {
     assert_eq!(ends([to_service, to_none], false), [End::Here, End::Here]);
 }
 
+/// Routing tells them apart by it.
+#[test]
+fn what_this_node_sends_to_a_service_has_both_marks() {
+    let mut node = Node::settled(Fakes::default(), web());
+    let host = host(&mut node);
+    for connection in [Connection::default(), established(PORTAL)] {
+        let mut sent = packet(Protocol::Tcp, HOST[0], SERVICE, connection);
+        let mut came = packet(Protocol::Tcp, POD, SERVICE, connection);
+        host.sends(&mut sent);
+        host.arrives(&mut came);
+        assert_eq!((sent.mark, came.mark), (PORTAL | OWN, PORTAL));
+    }
+}
+
 #[test]
 fn each_datagram_is_brought_to_its_listener() {
     let datagram = packet(Protocol::Udp, POD, SERVICE, established(PORTAL));

@@ -113,7 +113,7 @@ fn no_service_is_to_blame_for_the_routing() {
     node.engine.distrust();
     let failed = node.sync().unwrap_err().to_string();
     assert!(
-        failed.contains("fwmark 0x1000/0x1000 lookup 4096"),
+        failed.contains("fwmark 0x1000/0x5000 iif lo goto 101"),
         "{failed}"
     );
     node.routing().refuse.clear();

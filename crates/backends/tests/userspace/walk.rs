@@ -225,7 +225,6 @@ impl Walk<'_> {
                 self.host.questions.update(|questions| questions + 1);
                 self.host.is_local(self.address(*address))
             }
-            Statement::HasSender => true,
             Statement::IsTransparent => self.packet.is_transparent,
             Statement::NewConnection => !connection.established && !connection.reply,
             Statement::Established => connection.established,
@@ -245,7 +244,8 @@ impl Walk<'_> {
                 true
             }
             Statement::Tproxy { key, map } => self.give(key, map),
-            Statement::Count(_)
+            Statement::HasSender
+            | Statement::Count(_)
             | Statement::VerdictMap { .. }
             | Statement::Reject
             | Statement::Reset

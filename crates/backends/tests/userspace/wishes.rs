@@ -9,7 +9,7 @@ use fairlead_core::route::Target;
 use fairlead_core::scheduling::Scheduler;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::nft::rule::Statement;
-use fairlead_kernel::routing::{LocalRoute, PolicyRule};
+use fairlead_kernel::routing::{LocalRoute, PolicyRule, RuleAction};
 use fairlead_relay::handle::Relay;
 
 use crate::build::{ServiceText, deleted, name, service, slice};
@@ -164,7 +164,8 @@ fn the_mark_is_another_where_masquerading_has_it() {
             .iter()
             .map(|it| (it.mark, it.mask))
             .collect();
-        assert_eq!(marks, [(mark, mark); 2], "{masquerading:#x}");
+        let (lead, past) = ((mark, mark), (mark, mark | masquerading));
+        assert_eq!(marks, [past, lead, (0, 0), lead], "{masquerading:#x}");
         let portal = node.nft().rules(table(Family::V4), "portal")[0].clone();
         assert!(
             portal.statements.contains(&Statement::SetMark(mark)),
@@ -185,6 +186,26 @@ fn the_mark_is_another_where_masquerading_has_it() {
     }
 }
 
+/// The kernel may ask where a marked packet is from, as if this host sent one there. What it does send
+/// has both marks.
+#[test]
+fn where_packets_are_from_is_not_looked_for_where_they_are_led() {
+    let mut node = Node::settled(Fakes::default(), []);
+    let rules: Vec<_> = node
+        .routing()
+        .rules
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "IPv4 rule 99: fwmark 0x1000/0x5000 iif lo goto 101",
+        "IPv4 rule 100: fwmark 0x1000/0x1000 lookup 4096",
+        "IPv4 rule 101: nop",
+        "IPv6 rule 100: fwmark 0x1000/0x1000 lookup 4096",
+    ];
+    assert_eq!(rules, expected);
+}
+
 #[test]
 fn each_family_has_its_own_table_routing_and_listeners() {
     let web = || service("web", "10.96.0.1").families(&Family::BOTH, &["10.96.0.1", "fd00::1"]);
@@ -199,7 +220,10 @@ fn each_family_has_its_own_table_routing_and_listeners() {
             .collect();
         let rules = node.routing().rules.iter();
         let rules: Vec<_> = rules
-            .map(|PolicyRule { family, table, .. }| (*family, *table))
+            .filter_map(|PolicyRule { family, action, .. }| match action {
+                RuleAction::Lookup(table) => Some((*family, *table)),
+                _ => None,
+            })
             .collect();
         assert_eq!(routes, rules);
         routes.len()
@@ -229,5 +253,5 @@ fn all_of_it_is_removed_when_that_is_asked_for() {
     // And comes back with the next sync; who listened does so all the time.
     node.settle();
     assert_eq!(node.relay().observe().listeners.len(), 1);
-    assert_eq!(node.routing().rules.len(), 2);
+    assert_eq!(node.routing().rules.len(), 4);
 }

@@ -18,17 +18,8 @@ use super::Options;
 use super::parameters::Parameters;
 use super::proxier::Proxier;
 
-/// Parameters that have the kernel look at the mark where this mode does not mean it.
-const CONTRARY: [(&str, &str); 2] = [
-    (
-        "net/ipv4/conf/all/src_valid_mark",
-        "what pods send to Services is taken for spoofed where rp_filter is on",
-    ),
-    (
-        "net/ipv4/tcp_fwmark_accept",
-        "answers of Services do not leave this host",
-    ),
-];
+/// A parameter that has the kernel look at the mark where this mode does not mean it.
+const CONTRARY: &str = "net/ipv4/tcp_fwmark_accept";
 
 /// With it there is no `::1`.
 const LOOPBACK_WITHOUT_IPV6: &str = "net/ipv6/conf/lo/disable_ipv6";
@@ -51,7 +42,7 @@ pub(super) fn open(
         routing: PolicyRouting::open().context("cannot talk to the kernel about routing")?,
     };
     prepare();
-    warn_of_contrary_parameters();
+    warn_of_contrary_parameter();
     info!("carrying connections in this process; rules of nf_tables bring them");
     let engine = Engine::new(Userspace::default(), parts, families);
     Ok((Box::new(engine), handle))
@@ -90,12 +81,12 @@ pub(super) fn settings(options: &Options) -> Settings {
     }
 }
 
-fn warn_of_contrary_parameters() {
-    for (name, effect) in CONTRARY {
-        let is_on = ProcSys.read(name).is_ok_and(|value| value.trim() != "0");
-        if is_on {
-            let name = name.replace('/', ".");
-            warn!("{name} is on: {effect}; set it to 0");
-        }
+fn warn_of_contrary_parameter() {
+    let is_on = ProcSys
+        .read(CONTRARY)
+        .is_ok_and(|value| value.trim() != "0");
+    if is_on {
+        let name = CONTRARY.replace('/', ".");
+        warn!("{name} is on: answers of Services do not leave this host; set it to 0");
     }
 }

@@ -73,6 +73,7 @@ fn main() -> ExitCode {
             userspace::forgotten::TESTS,
             userspace::mending::TESTS,
             userspace::modes::TESTS,
+            userspace::sources::TESTS,
             userspace::told::TESTS,
         ],
     )

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{LocalRoute, ObservedRouting, PolicyRule, Routing, RoutingOp, RoutingRefusal};
+use super::{
+    LocalRoute, ObservedRouting, PolicyRule, Routing, RoutingOp, RoutingRefusal, RuleAction,
+};
 use crate::error::CallError;
 use crate::nft::ruleset::Family;
 
@@ -32,12 +34,12 @@ impl FakeRouting {
 
     fn carry_out(&mut self, op: RoutingOp) -> Result<(), i32> {
         self.refuse.get(&op).map_or(Ok(()), |errno| Err(*errno))?;
-        if op.table() == 0 {
+        if op.table() == Some(0) {
             return Err(libc::EINVAL);
         }
         let done = |done: bool, errno| if done { Ok(()) } else { Err(errno) };
         match op {
-            RoutingOp::AddRule(rule) if rule.mask == 0 => Err(libc::EINVAL),
+            RoutingOp::AddRule(rule) if !is_sensible(rule) => Err(libc::EINVAL),
             RoutingOp::AddRule(rule) => done(self.rules.insert(rule), libc::EEXIST),
             RoutingOp::DeleteRule(rule) => done(self.rules.remove(&rule), libc::ENOENT),
             RoutingOp::AddRoute(route) if self.loopback_is_down && route.family == Family::Ip6 => {
@@ -50,6 +52,14 @@ impl FakeRouting {
             }
             RoutingOp::DeleteRoute(route) => done(self.routes.remove(&route), libc::ESRCH),
         }
+    }
+}
+
+fn is_sensible(rule: PolicyRule) -> bool {
+    match rule.action {
+        RuleAction::Lookup(_) => rule.mask != 0,
+        RuleAction::Goto(priority) => rule.mask != 0 && priority > rule.priority,
+        RuleAction::Nothing => true,
     }
 }
 

@@ -39,24 +39,38 @@ pub trait Routing {
     fn apply(&mut self, ops: &[RoutingOp]) -> Result<Vec<RoutingRefusal>, CallError>;
 }
 
-/// `PRIORITY: from all fwmark MARK/MASK lookup TABLE`.
+/// `PRIORITY: from all fwmark MARK/MASK [iif lo] ACTION`.
 ///
 /// With the sysctl `net.ipv4.conf.*.src_valid_mark` the kernel looks for a packet's source by its
-/// mark, too, when the packet comes in (`__fib_validate_source` in net/ipv4/fib_frontend.c). If the
+/// mark, too, when the packet comes in (`__fib_validate_source` in net/ipv4/fib_frontend.c). If a
 /// table says that every address is this host's, such a packet is dropped as one with a false
-/// source: so the two do not go together.
+/// source. It looks as if the packet came from `lo`, as it does for what this host sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyRule {
     /// Of the packets.
     pub family: Family,
     /// Rules with lower ones come first; the table `local` has 0, `main` 32766.
     pub priority: u32,
+    /// Only what this host sends, and looks for sources.
+    pub from_here: bool,
     /// The bits of `mask` that packets have set.
     pub mark: u32,
     /// The bits that count. None would mean every packet.
     pub mask: u32,
-    /// The number of the table that routes them.
-    pub table: u32,
+    /// What becomes of them.
+    pub action: RuleAction,
+}
+
+/// What a rule does with packets (`FR_ACT_*`, linux/fib_rules.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RuleAction {
+    /// `lookup TABLE`: the table of this number routes them, if it can.
+    Lookup(u32),
+    /// `goto PRIORITY`: the rule of this priority, which must be a higher one, is the next. The
+    /// kernel passes this rule over while there is none of that priority.
+    Goto(u32),
+    /// `nop`: the next rule is asked. Somewhere to go to.
+    Nothing,
 }
 
 /// `local default dev lo table TABLE`: every packet that the table routes is for this host.
@@ -92,11 +106,11 @@ pub enum RoutingOp {
 }
 
 impl RoutingOp {
-    /// The number of the table it is about.
-    fn table(self) -> u32 {
+    /// The number of the table it is about, if it is about one.
+    fn table(self) -> Option<u32> {
         match self {
-            RoutingOp::AddRule(rule) | RoutingOp::DeleteRule(rule) => rule.table,
-            RoutingOp::AddRoute(route) | RoutingOp::DeleteRoute(route) => route.table,
+            RoutingOp::AddRule(rule) | RoutingOp::DeleteRule(rule) => rule.action.table(),
+            RoutingOp::AddRoute(route) | RoutingOp::DeleteRoute(route) => Some(route.table),
         }
     }
 
@@ -108,6 +122,16 @@ impl RoutingOp {
             RoutingOp::AddRoute(_) => false,
             RoutingOp::DeleteRule(_) => [libc::ENOENT, libc::EAFNOSUPPORT].contains(&errno),
             RoutingOp::DeleteRoute(_) => [libc::ESRCH, libc::EOPNOTSUPP].contains(&errno),
+        }
+    }
+}
+
+impl RuleAction {
+    /// The number of the table that routes.
+    fn table(self) -> Option<u32> {
+        match self {
+            RuleAction::Lookup(table) => Some(table),
+            RuleAction::Goto(_) | RuleAction::Nothing => None,
         }
     }
 }
@@ -137,15 +161,23 @@ impl fmt::Display for PolicyRule {
         let PolicyRule {
             family,
             priority,
+            from_here,
             mark,
             mask,
-            table,
+            action,
         } = *self;
-        let family = word(family);
-        write!(
-            f,
-            "{family} rule {priority}: fwmark {mark:#x}/{mask:#x} lookup {table}"
-        )
+        write!(f, "{} rule {priority}: ", word(family))?;
+        if mask != 0 {
+            write!(f, "fwmark {mark:#x}/{mask:#x} ")?;
+        }
+        if from_here {
+            f.write_str("iif lo ")?;
+        }
+        match action {
+            RuleAction::Lookup(table) => write!(f, "lookup {table}"),
+            RuleAction::Goto(priority) => write!(f, "goto {priority}"),
+            RuleAction::Nothing => f.write_str("nop"),
+        }
     }
 }
 

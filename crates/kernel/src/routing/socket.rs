@@ -77,14 +77,14 @@ impl PolicyRouting {
 impl Routing for PolicyRouting {
     fn observe(&mut self) -> Result<ObservedRouting, CallError> {
         let (rules, routes) = (self.rules()?, self.routes()?);
-        let tables = rules.iter().map(|rule| rule.table);
+        let tables = rules.iter().filter_map(|rule| rule.action.table());
         self.monitor
             .watch(tables.chain(routes.iter().map(|route| route.table)));
         Ok(ObservedRouting { rules, routes })
     }
 
     fn apply(&mut self, ops: &[RoutingOp]) -> Result<Vec<RoutingRefusal>, CallError> {
-        self.monitor.watch(ops.iter().map(|op| op.table()));
+        self.monitor.watch(ops.iter().filter_map(|op| op.table()));
         let mut refusals = Vec::new();
         // One by one, for what a refusal means is seen from what is there then. There are few.
         for (index, op) in ops.iter().enumerate() {

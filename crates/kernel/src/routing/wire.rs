@@ -1,6 +1,6 @@
 //! Rules and routes as rtnetlink messages (linux/fib_rules.h, linux/rtnetlink.h).
 
-use super::{LocalRoute, PROTOCOL, PolicyRule, RoutingOp};
+use super::{LocalRoute, PROTOCOL, PolicyRule, RoutingOp, RuleAction};
 use crate::netlink::{Builder, Head, Message};
 use crate::nft::ruleset::Family;
 
@@ -14,11 +14,20 @@ const TABLE: usize = 4;
 /// `FRA_TABLE` and `RTA_TABLE`: the number of the table, whatever it is.
 const LONG_TABLE: u16 = libc::RTA_TABLE;
 
+const FRA_IIFNAME: u16 = 3;
+const FRA_GOTO: u16 = 4;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_FWMASK: u16 = 16;
 const FRA_PROTOCOL: u16 = 21;
 const FR_ACT_TO_TBL: u8 = 1;
+const FR_ACT_GOTO: u8 = 2;
+const FR_ACT_NOP: u8 = 3;
+/// A flag in a rule's header: there is no rule to go to.
+const FIB_RULE_UNRESOLVED: u32 = 4;
+
+/// The name of `lo`, as the kernel has it.
+const LOOPBACK_NAME: &str = "lo";
 
 /// The index that `lo` has in every network namespace (`LOOPBACK_IFINDEX`, drivers/net/loopback.c).
 const LOOPBACK: u32 = 1;
@@ -49,11 +58,23 @@ pub(super) fn write(builder: &mut Builder, head: Head, op: &RoutingOp) {
 fn write_rule(body: &mut Builder, rule: &PolicyRule) {
     // family, lengths of destination and source, tos, table, two reserved, action (u8 each), flags
     let family = family_number(rule.family);
-    body.raw(&[family, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0]);
+    let action = match rule.action {
+        RuleAction::Lookup(_) => FR_ACT_TO_TBL,
+        RuleAction::Goto(_) => FR_ACT_GOTO,
+        RuleAction::Nothing => FR_ACT_NOP,
+    };
+    body.raw(&[family, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0]);
+    if rule.from_here {
+        body.string(FRA_IIFNAME, LOOPBACK_NAME);
+    }
     body.u32(FRA_PRIORITY, rule.priority);
     body.u32(FRA_FWMARK, rule.mark);
     body.u32(FRA_FWMASK, rule.mask);
-    body.u32(LONG_TABLE, rule.table);
+    match rule.action {
+        RuleAction::Lookup(table) => body.u32(LONG_TABLE, table),
+        RuleAction::Goto(priority) => body.u32(FRA_GOTO, priority),
+        RuleAction::Nothing => {}
+    }
     body.u8(FRA_PROTOCOL, PROTOCOL);
 }
 
@@ -78,20 +99,33 @@ pub(super) fn parse_rule(message: &Message<'_>) -> Option<PolicyRule> {
         return None;
     }
     let header = message.payload.first_chunk::<HEADER>()?;
-    let &[family, 0, 0, 0, _, _, _, FR_ACT_TO_TBL, 0, 0, 0, 0] = header else {
+    let &[family, 0, 0, 0, _, _, _, action, ref flags @ ..] = header else {
         return None;
     };
+    if u32::from_ne_bytes(*flags) & !FIB_RULE_UNRESOLVED != 0 {
+        return None;
+    }
     // The kernel leaves out what is 0 (`fib_nl_fill_rule` in net/core/fib_rules.c).
     let number = |kind| {
         let found = message.attributes(HEADER).find(kind);
         found.map_or(Some(0), |found| found.u32())
     };
+    let from = message.attributes(HEADER).find(FRA_IIFNAME);
+    if from.is_some_and(|from| from.str() != Some(LOOPBACK_NAME)) {
+        return None;
+    }
     Some(PolicyRule {
         family: family_of(family)?,
         priority: number(FRA_PRIORITY)?,
+        from_here: from.is_some(),
         mark: number(FRA_FWMARK)?,
         mask: number(FRA_FWMASK)?,
-        table: table(message)?,
+        action: match action {
+            FR_ACT_TO_TBL => RuleAction::Lookup(table(message)?),
+            FR_ACT_GOTO => RuleAction::Goto(number(FRA_GOTO)?),
+            FR_ACT_NOP => RuleAction::Nothing,
+            _ => return None,
+        },
     })
 }
 

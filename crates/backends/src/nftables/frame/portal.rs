@@ -23,6 +23,8 @@ use super::{Frame, PRE_DNAT, regular};
 
 const TO_ENDPOINT: &str = "to-endpoint";
 const DIVERT: &str = "divert";
+/// Gives both marks, by which routing tells what this host sends from where packets are from.
+const OWN_DIVERT: &str = "own-divert";
 const CLIENTS: &str = "clients";
 const OWN_CLIENTS: &str = "own-clients";
 const LISTENER_BEGAN: &str = "listener-began";
@@ -41,13 +43,19 @@ impl Frame {
 
     /// The chains that bring packets to sockets, each before those that lead there.
     pub(super) fn portals(&self) -> Vec<(Chain, Vec<Rule>)> {
-        let mark = Statement::SetMark(self.portal_mark());
-        let divert = vec![Rule::new([mark, Statement::Accept])];
-        let mut chains = vec![regular(
-            DIVERT,
-            "what has a socket of this host already",
-            divert,
-        )];
+        let divert = |mark| vec![Rule::new([Statement::SetMark(mark), Statement::Accept])];
+        let mut chains = vec![
+            regular(
+                DIVERT,
+                "what has a socket of this host already",
+                divert(self.portal_mark()),
+            ),
+            regular(
+                OWN_DIVERT,
+                "what does not leave this host",
+                divert(self.portal_mark() | self.mark),
+            ),
+        ];
         chains.extend(self.to_listeners());
         chains.extend([
             regular(CLIENTS, "what clients elsewhere send", self.clients()),
@@ -190,12 +198,12 @@ impl Frame {
                 Statement::IsProtocol(TCP),
                 Statement::Established,
                 self.has_socket(),
-                Statement::Goto(DIVERT.into()),
+                Statement::Goto(OWN_DIVERT.into()),
             ]),
             leave_older(),
             leave_translated(),
             Rule::new([Statement::Jump("services".into())]),
-            Rule::new([has_mark, Statement::Accept]),
+            Rule::new([has_mark, Statement::Goto(OWN_DIVERT.into())]),
         ]
     }
 

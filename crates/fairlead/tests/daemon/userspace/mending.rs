@@ -23,17 +23,19 @@ const MENDED: Duration = Duration::from_secs(1);
 /// As long as Fairlead leaves between two syncs.
 const QUIET: Duration = Duration::from_millis(1100);
 
-const TAMPERINGS: [&str; 9] = [
+const TAMPERINGS: [&str; 11] = [
     "ip rule del pref 100",
     "ip -6 rule del pref 100",
+    "ip rule del pref 99",
+    "ip rule del pref 101",
     "ip route flush table 4096",
     "ip -6 route flush table 4096",
-    "ip rule add pref 101 fwmark 0x1000/0x1000 lookup main && ip rule del pref 101 && \
+    "ip rule add pref 102 fwmark 0x1000/0x1000 lookup main && ip rule del pref 102 && \
      ip rule del pref 100 && ip route flush table 4096",
     "nft flush table ip fairlead",
     "nft delete table ip6 fairlead",
     "nft flush map ip fairlead portals",
-    "nft flush ruleset; ip rule del pref 100; ip -6 rule del pref 100; \
+    "nft flush ruleset; ip rule flush proto 70; ip -6 rule del pref 100; \
      ip route flush table 4096; ip -6 route flush table 4096",
 ];
 

@@ -12,6 +12,7 @@ pub(super) mod following;
 pub(super) mod forgotten;
 pub(super) mod mending;
 pub(super) mod modes;
+pub(super) mod sources;
 pub(super) mod told;
 
 use std::io::{self, Read};

@@ -22,7 +22,7 @@ tests! {
     what_it_carries_is_counted,
     it_cannot_be_run_once,
     a_port_of_sctp_is_told_and_all_else_is_served,
-    parameters_that_do_not_fit_are_told,
+    a_parameter_that_does_not_fit_is_told,
     without_ipv6_on_the_loopback_device_ipv4_is_served,
 }
 
@@ -104,27 +104,20 @@ fn a_port_of_sctp_is_told_and_all_else_is_served() -> Result<(), Failed> {
     proxy.end(Signal::SIGTERM)
 }
 
-fn parameters_that_do_not_fit_are_told() -> Result<(), Failed> {
-    for parameter in [
-        "net.ipv4.conf.all.src_valid_mark",
-        "net.ipv4.tcp_fwmark_accept",
-    ] {
-        let lab = Lab::new()?;
-        let on = format!("{parameter}=1");
-        run_in(lab.node(), "sysctl", &["-qw", &on])?;
-        let mut folder = Folder::new(&web("web", "10.96.56.1", 8080, &["10.244.2.5"]))?;
-        let proxy = super::Proxy::start_in(super::USERSPACE, &lab, &folder, &[])?;
-        hear(&proxy, &format!("{parameter} is on"))?;
-        // It is told before signals are taken.
-        await_health(&lab, &proxy, "/livez", 200)?;
-        let off = format!("{parameter}=0");
-        run_in(lab.node(), "sysctl", &["-qw", &off])?;
-        proxy.end(Signal::SIGTERM)?;
-        let proxy = start(&lab, &mut folder, &[])?;
-        assert!(!proxy.log().contains(parameter), "{}", proxy.log());
-        proxy.end(Signal::SIGTERM)?;
-    }
-    Ok(())
+fn a_parameter_that_does_not_fit_is_told() -> Result<(), Failed> {
+    const PARAMETER: &str = "net.ipv4.tcp_fwmark_accept";
+    let lab = Lab::new()?;
+    run_in(lab.node(), "sysctl", &["-qw", &format!("{PARAMETER}=1")])?;
+    let mut folder = Folder::new(&web("web", "10.96.56.1", 8080, &["10.244.2.5"]))?;
+    let proxy = super::Proxy::start_in(super::USERSPACE, &lab, &folder, &[])?;
+    hear(&proxy, &format!("{PARAMETER} is on"))?;
+    // It is told before signals are taken.
+    await_health(&lab, &proxy, "/livez", 200)?;
+    run_in(lab.node(), "sysctl", &["-qw", &format!("{PARAMETER}=0")])?;
+    proxy.end(Signal::SIGTERM)?;
+    let proxy = start(&lab, &mut folder, &[])?;
+    assert!(!proxy.log().contains(PARAMETER), "{}", proxy.log());
+    proxy.end(Signal::SIGTERM)
 }
 
 fn without_ipv6_on_the_loopback_device_ipv4_is_served() -> Result<(), Failed> {
