@@ -2,12 +2,13 @@
 //! one CPU and nothing is locked.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// The workers, as those see them who have work for them.
 #[derive(Debug)]
@@ -16,10 +17,14 @@ pub(crate) struct Workers(Box<[Worker]>);
 /// A thread.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Where to spawn what it is to do.
+    /// Where to spawn what it is to do for long.
     pub(crate) runtime: Handle,
+    inbox: mpsc::UnboundedSender<Work>,
     load: Arc<AtomicUsize>,
 }
+
+/// What a worker is given to do.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What somebody who has work for a worker adds to its load, until this goes.
 #[derive(Debug)]
@@ -47,6 +52,14 @@ impl Workers {
 }
 
 impl Worker {
+    /// Gives it something to do. A runtime is woken for each task that another thread spawns on it,
+    /// which costs more than all else that a short connection takes of one; for what comes while it
+    /// has not looked at the last yet, this does not wake it again.
+    pub(crate) fn take_on(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // It can only be refused when all is over.
+        let _ = self.inbox.send(Box::pin(work));
+    }
+
     /// It has one thing more to do.
     pub(crate) fn load(&self) -> Load {
         self.load.fetch_add(1, Relaxed);
@@ -72,13 +85,22 @@ pub(crate) fn start(count: usize) -> io::Result<(Workers, Threads)> {
             .enable_io()
             .enable_time()
             .build()?;
+        let (inbox, given) = mpsc::unbounded_channel();
+        runtime.spawn(take_up(given));
         workers.push(Worker {
+            inbox,
             runtime: runtime.handle().clone(),
             load: Arc::default(),
         });
         threads.add(number, runtime)?;
     }
     Ok((Workers(workers.into()), threads))
+}
+
+async fn take_up(mut given: mpsc::UnboundedReceiver<Work>) {
+    while let Some(work) = given.recv().await {
+        tokio::spawn(work);
+    }
 }
 
 impl Threads {

@@ -181,5 +181,5 @@ fn welcome(stream: TcpStream, client: SocketAddr, entrance: &Entrance) {
         place,
         load: worker.load(),
     };
-    worker.runtime.spawn(Task::new(caller));
+    worker.take_on(Task::new(caller));
 }
