@@ -14,6 +14,9 @@ use crate::error::CallError;
 /// Neither blocks nor is it a child's.
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
+/// A peer that is gone is an error, not a signal.
+const AT_ONCE: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
 /// Listens at `address` for connections that rules bring there, whatever address they were made
 /// to. An IPv6 listener takes no IPv4.
 ///
@@ -64,6 +67,9 @@ pub struct Call {
     pub source: Option<SocketAddr>,
     /// When it is asked whether it is still there.
     pub keepalive: Keepalive,
+    /// Something is sent as soon as the connection is made. It acknowledges the endpoint's answer,
+    /// too, which else is a packet of its own (`TCP_QUICKACK`, tcp(7)).
+    pub speaks_at_once: bool,
 }
 
 /// Begins a connection. It is made when the socket can be written to and has no error (`SO_ERROR`).
@@ -79,6 +85,9 @@ pub fn connect(to: SocketAddr, call: &Call) -> Result<TcpStream, CallError> {
     }
     set_nodelay(&fd)?;
     call.keepalive.set(&fd)?;
+    if call.speaks_at_once {
+        sockopt::set_tcp_quickack(&fd, false).map_err(failed("setsockopt", "TCP_QUICKACK"))?;
+    }
     if let Some(source) = call.source {
         bind_to_client(&fd, source)?;
     }
@@ -88,13 +97,27 @@ pub fn connect(to: SocketAddr, call: &Call) -> Result<TcpStream, CallError> {
     }
 }
 
+/// Whether something was received that nobody has read yet (`FIONREAD`, tcp(7)).
+pub fn has_received(fd: impl AsFd) -> bool {
+    // A socket that cannot tell has nothing.
+    rustix::io::ioctl_fionread(fd).is_ok_and(|bytes| bytes > 0)
+}
+
 /// Sends as much as there is room for.
 ///
 /// # Errors
 /// Those of send(2); `EAGAIN` if there is no room.
 pub fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    let sent = rustix::net::send(fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
-    Ok(sent)
+    Ok(rustix::net::send(fd, bytes, AT_ONCE)?)
+}
+
+/// The same, but what does not fill a packet waits for what follows at once, as [`finish`] or
+/// closing: then one packet has both (`MSG_MORE`, send(2)).
+///
+/// # Errors
+/// Those of [`send`].
+pub fn send_last(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(fd, bytes, AT_ONCE | SendFlags::MORE)?)
 }
 
 /// Says to the peer that no more is sent to it. It may go on sending.
@@ -113,4 +136,52 @@ pub fn reset_when_closed(fd: impl AsFd) -> io::Result<()> {
 /// Small messages do not wait for others.
 fn set_nodelay(fd: &OwnedFd) -> Result<(), CallError> {
     sockopt::set_tcp_nodelay(fd, true).map_err(failed("setsockopt", "TCP_NODELAY"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    const KEEPALIVE: Keepalive = Keepalive {
+        idle: Duration::from_mins(1),
+        interval: Duration::from_secs(15),
+        probes: 4,
+    };
+
+    /// Whether an endpoint knows of a connection that was made, before something is sent on it, and
+    /// after.
+    fn is_known(speaks_at_once: bool) -> [bool; 2] {
+        let endpoint = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        endpoint.set_nonblocking(true).unwrap();
+        let call = Call {
+            mark: 0,
+            source: None,
+            keepalive: KEEPALIVE,
+            speaks_at_once,
+        };
+        let stream = connect(endpoint.local_addr().unwrap(), &call).unwrap();
+        let before = endpoint.accept();
+        assert_eq!(send(&stream, b"hello").unwrap(), 5);
+        let after = before.is_ok() || endpoint.accept().is_ok();
+        [before.is_ok(), after]
+    }
+
+    #[test]
+    fn the_first_that_is_sent_acknowledges_the_answer() {
+        assert_eq!(is_known(false), [true, true]);
+        // On a machine that stands still for 200 ms the kernel waits no longer (TCP_DELACK_MAX).
+        assert!((0..5).any(|_| is_known(true) == [false, true]));
+    }
+
+    #[test]
+    fn a_socket_knows_whether_something_was_received() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        assert!(!has_received(&stream));
+        send(&peer, b"!").unwrap();
+        assert!(has_received(&stream));
+    }
 }

@@ -18,7 +18,6 @@ use crate::counts::Refused;
 use crate::entrance::Way;
 use crate::places::Place;
 use crate::settings::Settings;
-use crate::upstreams::Picked;
 use crate::workers::Load;
 
 /// A connection that was accepted.
@@ -56,7 +55,9 @@ pub(super) async fn dial(caller: Caller) -> Option<Connection> {
     // Registered at once, so that what it sends meanwhile is known of when the endpoint answers.
     let mut client = Socket::new(stream.take()?).ok()?;
     let counters = &way.serving.counters;
-    match unless_broken(&mut client, ladder(address, &way, &settings)).await? {
+    let speaks = client.has_received();
+    let ladder = ladder(address, speaks, &way, &settings);
+    match unless_broken(&mut client, ladder).await? {
         Ok((endpoint, target)) => {
             counters.connections.add(1);
             let open = Open::new(target, place, load);
@@ -81,9 +82,10 @@ async fn unless_broken<T>(client: &mut Socket, done: impl Future<Output = T>) ->
 }
 
 /// As many attempts as there are timeouts, each with an endpoint that has not been tried if there
-/// is one.
+/// is one. If the client has spoken already, each hears it with the first packet that it may.
 async fn ladder(
     client: SocketAddr,
+    speaks: bool,
     way: &Way,
     settings: &Settings,
 ) -> Result<(Socket, Target), Refused> {
@@ -96,7 +98,13 @@ async fn ladder(
             serving.counters.dial_retries.add(1);
         }
         let target = picked.target;
-        match attempt(&call(picked, client, way, settings), target, *timeout).await {
+        let call = Call {
+            mark: settings.own_mark,
+            source: picked.shows_client(way.source).then_some(client),
+            keepalive: settings.keepalive,
+            speaks_at_once: speaks,
+        };
+        match attempt(&call, target, *timeout).await {
             Ok(endpoint) => {
                 serving.connected(target, client.ip());
                 return Ok((endpoint, target));
@@ -114,14 +122,6 @@ async fn ladder(
         tried.push(target);
     }
     Err(Refused::NoAnswer)
-}
-
-fn call(picked: Picked, client: SocketAddr, way: &Way, settings: &Settings) -> Call {
-    Call {
-        mark: settings.own_mark,
-        source: picked.shows_client(way.source).then_some(client),
-        keepalive: settings.keepalive,
-    }
 }
 
 async fn attempt(call: &Call, target: Target, timeout: Duration) -> Result<Socket, Failure> {

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::{io, mem};
 
 use fairlead_kernel::transparent::pipe::NOT_SPLICED;
+use tokio::io::ReadBuf;
 
 use super::scratch::{self, COPIED, Lent, PIPED};
 use super::socket::Socket;
@@ -78,7 +79,6 @@ impl Half {
                 None => ready!(self.poll_copy(cx, from, to))?,
             };
             carried.add(taken);
-            self.has_ended = taken == 0;
         }
         self.waits = Waits::Turn;
         cx.waker().wake_by_ref();
@@ -141,13 +141,19 @@ impl Half {
     ) -> Poll<io::Result<usize>> {
         scratch::with_buffer(|buffer| {
             ready!(from.poll_receive(cx, buffer))?;
+            self.is_bulk = buffer.remaining() == 0;
+            let is_last = is_last(cx, from, buffer);
             let bytes = buffer.filled();
-            self.is_bulk = bytes.len() == COPIED;
-            let given = if bytes.is_empty() { 0 } else { to.send(bytes)? };
+            let given = match (bytes, &is_last) {
+                ([], _) => 0,
+                (bytes, Ok(true)) => to.send_last(bytes)?,
+                (bytes, _) => to.send(bytes)?,
+            };
             if given < bytes.len() {
                 let bytes = bytes[given..].into();
                 self.held = Held::Copied(Box::new(Rest { bytes, given: 0 }));
             }
+            self.has_ended = is_last?;
             Poll::Ready(Ok(bytes.len()))
         })
     }
@@ -172,6 +178,7 @@ impl Half {
             }
         };
         self.is_bulk = taken >= LEAST_PIPED;
+        self.has_ended = taken == 0;
         self.held = Held::Piped(lent);
         Poll::Ready(Ok(taken))
     }
@@ -181,6 +188,19 @@ impl Half {
         if let Held::Piped(lent) = mem::take(&mut self.held) {
             lent.give_back();
         }
+    }
+}
+
+/// Whether nothing follows what was received: that goes in one packet with the news of it. The
+/// runtime mostly knows without asking the system.
+fn is_last(cx: &mut Context<'_>, from: &mut Socket, buffer: &mut ReadBuf<'_>) -> io::Result<bool> {
+    let received = buffer.filled().len();
+    if received == 0 || buffer.remaining() == 0 {
+        return Ok(received == 0);
+    }
+    match from.poll_receive(cx, buffer) {
+        Poll::Ready(more) => more.map(|()| buffer.filled().len() == received),
+        Poll::Pending => Ok(false),
     }
 }
 

@@ -54,6 +54,11 @@ impl Socket {
         })
     }
 
+    /// Whether there is something to receive.
+    pub(super) fn has_received(&self) -> bool {
+        tcp::has_received(&self.stream)
+    }
+
     /// Waits until a connection is made.
     pub(super) async fn connected(&self) -> io::Result<()> {
         let ready = self.stream.ready(Interest::WRITABLE).await?;
@@ -106,6 +111,11 @@ impl Socket {
     /// Sends as much as there is room for; 0 if there is none.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         none_if_nothing(tcp::send(&self.stream, bytes))
+    }
+
+    /// The same with the last that there is to send, which need not go before it is finished.
+    pub(super) fn send_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        none_if_nothing(tcp::send_last(&self.stream, bytes))
     }
 
     /// Sends what a pipe has, as much as there is room for; 0 if there is none.

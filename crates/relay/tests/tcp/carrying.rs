@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,13 @@ use socket2::SockRef;
 
 use crate::harness::{LONG, eventually, sh};
 use crate::world::{
-    address, assert_reset, connect, echo, fill, held, host, listener, name, noise, read_all,
-    settings, upstream, world,
+    address, assert_reset, connect, echo, endpoint, fill, held, host, listener, name, noise,
+    read_all, settings, upstream, world,
 };
 
 crate::tests![
     a_byte_is_carried_at_once,
+    what_is_said_last_comes_in_one_packet_with_the_end,
     much_is_carried_both_ways_at_once,
     ipv6_is_carried,
     what_a_client_has_said_is_answered,
@@ -49,6 +51,34 @@ fn a_byte_is_carried_at_once() {
         assert_eq!(sums.connections, 1);
         assert_eq!((sums.bytes_from_clients, sums.bytes_to_clients), (256, 256));
     });
+}
+
+fn what_is_said_last_comes_in_one_packet_with_the_end() {
+    world(settings(), |world| {
+        let endpoint = endpoint(host(1, 80), |mut stream| {
+            SockRef::from(&stream).set_tcp_cork(true).unwrap();
+            stream.write_all(b"bye").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            // Until it is over, however that ends.
+            let _ = stream.read(&mut [0]);
+        });
+        let client = connect(world.serve(11000, &[endpoint]));
+        assert_eq!(read_all(&client), b"bye");
+        // The listener's part of the handshake, and the packet.
+        assert_eq!(segments_in(&client), 2);
+    });
+}
+
+/// How many packets a connection has received (`tcpi_segs_in`, linux/tcp.h).
+fn segments_in(stream: &TcpStream) -> usize {
+    let own = stream.local_addr().unwrap();
+    let output = Command::new("ss")
+        .args(["-tinH", "src", &own.to_string()])
+        .output();
+    let output = String::from_utf8(output.unwrap().stdout).unwrap();
+    let mut fields = output.split_whitespace();
+    let segments = fields.find_map(|field| field.strip_prefix("segs_in:"));
+    segments.expect(&output).parse().unwrap()
 }
 
 fn much_is_carried_both_ways_at_once() {
