@@ -5,10 +5,15 @@ use std::ops::RangeInclusive;
 
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::Change;
-use fairlead_relay::handle::ListenerAddress;
+use fairlead_kernel::fault::seeded;
+use fairlead_relay::handle::{ListenerAddress, Relay};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::build::{service, slice};
-use crate::node::{Fakes, Node, with_ports};
+use crate::histories::step;
+use crate::node::{self, Fakes, Node, with_ports};
 use crate::ports::{gone, led, web};
 
 fn tcp(port: u16) -> ListenerAddress {
@@ -183,4 +188,110 @@ fn without_ports_of_others_there_is_nothing_to_look_for() {
     assert_eq!(due(&node), Some(10.0));
     node.change([gone(2)]);
     assert_eq!(due(&node), None);
+}
+
+/// What happens to the ports of a node.
+#[derive(Debug, Clone)]
+enum Event {
+    Change(Change),
+    Taken(ListenerAddress),
+    Vacated(ListenerAddress),
+    Range(RangeInclusive<u16>),
+    Synced(u64),
+}
+
+/// Ports enough for all that there can be, in each of them.
+const RANGES: [RangeInclusive<u16>; 3] = [11_000..=11_149, 11_100..=11_249, 12_000..=12_149];
+
+fn event() -> impl Strategy<Value = Event> {
+    let ports = select(vec![11_000..11_015_u16, 11_100..11_115, 12_000..12_015]);
+    let port = ports.prop_flat_map(|ports| ports);
+    let kinds = (
+        select(&Family::BOTH[..]),
+        select(vec![Protocol::Tcp, Protocol::Udp]),
+    );
+    let at = (kinds, port).prop_map(|((family, protocol), port)| ListenerAddress {
+        family,
+        protocol,
+        port,
+    });
+    let at = at.boxed();
+    prop_oneof![
+        6 => service_change().prop_map(Event::Change),
+        4 => at.clone().prop_map(Event::Taken),
+        2 => at.prop_map(Event::Vacated),
+        4 => select(RANGES.to_vec()).prop_map(Event::Range),
+        8 => (0..20_u64).prop_map(Event::Synced),
+    ]
+}
+
+/// One of some Services: with a policy, its endpoints, or gone.
+fn service_change() -> impl Strategy<Value = Change> {
+    let policy = |(n, is_local): (u8, bool)| -> Change {
+        let web = service(&format!("web-{n}"), &format!("10.96.0.{n}")).tcp(80);
+        let web = web.node_port(30_000 + i32::from(n));
+        match is_local {
+            true => web.external_local().into(),
+            false => web.into(),
+        }
+    };
+    let endpoints = |(n, is_here): (u8, bool)| -> Change {
+        let ips: &[&str] = match is_here {
+            true => &["10.1.0.1 here", "10.1.1.1"],
+            false => &["10.1.1.1"],
+        };
+        let name = format!("web-{n}");
+        slice(&name, &name).tcp(8080).endpoints(ips).into()
+    };
+    prop_oneof![
+        3 => (1..9_u8, any::<bool>()).prop_map(policy),
+        3 => (1..9_u8, any::<bool>()).prop_map(endpoints),
+        1 => (1..9_u8).prop_map(gone),
+        1 => step(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_takes_ports_and_whatever_their_range_all_is_as_a_fresh_start_would_make_it(
+        history in vec(event(), 1..100),
+        seed: u64,
+    ) {
+        let mut seeds = seed..;
+        let mut node = Node::failing(Fakes::default(), || {
+            Box::new(seeded(seeds.next().unwrap_or(seed), 20))
+        });
+        let mut fresh = Node::with(Fakes::default(), node::settings());
+        let mut range = 11_000..=29_999;
+        for event in history {
+            match event {
+                Event::Change(change) => {
+                    node.apply([change.clone()]);
+                    fresh.apply([change]);
+                }
+                Event::Taken(at) if !node.relay().observe().listeners.contains_key(&at) => {
+                    node.relay().occupy(at);
+                }
+                Event::Taken(_) => {}
+                Event::Vacated(at) => node.relay().vacate(at),
+                Event::Range(ports) => {
+                    range = ports.clone();
+                    node.model.set_settings(with_ports(ports.clone()));
+                    fresh.model.set_settings(with_ports(ports));
+                }
+                Event::Synced(seconds) => {
+                    node.wait(seconds);
+                    let _ = node.sync();
+                }
+            }
+        }
+        node.settle();
+        fresh.settle();
+        prop_assert_eq!(node.meaning(), fresh.meaning());
+        prop_assert_eq!(node.sync().unwrap().unheeded, fresh.sync().unwrap().unheeded);
+        let listeners = node.relay().observe().listeners;
+        prop_assert!(listeners.keys().all(|at| range.contains(&at.port)), "{:?}", listeners);
+    }
 }
