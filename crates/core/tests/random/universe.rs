@@ -1,4 +1,5 @@
-//! A small universe of objects, so that names, addresses and ports collide all the time.
+//! A small universe of objects, so that names, addresses and ports collide all the time. What fits
+//! together is likelier than what does not, or hardly any Service would be served.
 
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{
@@ -15,11 +16,14 @@ use crate::build::{self, ELSEWHERE, HERE, address, name, service_cidr};
 /// All Services there can be.
 pub(crate) const SERVICES: [&str; 4] = ["ns/web", "ns/api", "ns/db", "other/web"];
 
+/// The Service that most is said of.
+const FIRST: &str = SERVICES[0];
+
 /// Anything a source can say.
 pub(crate) fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        5 => service().prop_map(Change::Service),
-        5 => slice().prop_map(Change::EndpointSlice),
+        10 => service().prop_map(Change::Service),
+        15 => slice().prop_map(Change::EndpointSlice),
         1 => node().prop_map(Change::Node),
         1 => (select(&["one", "two"][..]), some_of(&["10.96.0.0/16", "10.96.1.0/24", "fd00::/8"]))
             .prop_map(|(name, cidrs)| {
@@ -36,22 +40,22 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
 
 fn service() -> impl Strategy<Value = Service> {
     let identity = (
-        select(&SERVICES[..]),
+        prop_oneof![2 => Just(FIRST), 1 => select(&SERVICES[..])],
         option::of(0..2_i64),
         prop::bool::weighted(0.1),
         select(
             &[
                 ServiceType::ClusterIp,
                 ServiceType::NodePort,
+                ServiceType::NodePort,
+                ServiceType::LoadBalancer,
                 ServiceType::LoadBalancer,
                 ServiceType::ExternalName,
             ][..],
         ),
     );
-    let families = some_of_values(&Family::BOTH).prop_shuffle();
     let addresses = (
-        families,
-        vec(cluster_ip(), 2),
+        cluster_ips(),
         some_of(&["192.0.2.1", "10.96.0.1", "fd00::1", "?"]),
         some_of(&["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
         some_of(&["192.0.2.0/24", "10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "?"]),
@@ -66,11 +70,11 @@ fn service() -> impl Strategy<Value = Service> {
         policy(),
         affinity,
         select(&[0, 30_500][..]),
-        vec(service_port(), 0..4),
+        prop_oneof![1 => vec(service_port(), 0..1), 7 => vec(service_port(), 1..4)],
     );
     (identity, addresses, rest).prop_map(|(identity, addresses, rest)| {
         let (text, created, other_proxy, kind) = identity;
-        let (ip_families, cluster_ips, external_ips, ingress, source_ranges) = addresses;
+        let ((ip_families, cluster_ips), external_ips, ingress, source_ranges) = addresses;
         let (external_policy, internal_policy, affinity, health_check_node_port, ports) = rest;
         Service {
             name: name(text),
@@ -91,6 +95,23 @@ fn service() -> impl Strategy<Value = Service> {
             ports,
         }
     })
+}
+
+/// Families, and cluster IPs that are of them, or not.
+fn cluster_ips() -> impl Strategy<Value = (Vec<Family>, Vec<String>)> {
+    let families = some_of_values(&Family::BOTH).prop_shuffle();
+    let fitting = || {
+        (
+            select(&["10.96.0.1", "10.96.0.2"][..]),
+            select(&["fd00::1", "fd00::2"][..]),
+        )
+    };
+    let text = str::to_owned;
+    prop_oneof![
+        3 => fitting().prop_map(move |(v4, _)| (vec![Family::V4], vec![text(v4), text("?")])),
+        3 => fitting().prop_map(move |(v4, v6)| (Family::BOTH.to_vec(), vec![text(v4), text(v6)])),
+        1 => (families, vec(cluster_ip(), 2)),
+    ]
 }
 
 fn cluster_ip() -> impl Strategy<Value = String> {
@@ -118,80 +139,99 @@ fn policy() -> impl Strategy<Value = TrafficPolicy> {
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {
-    select(&[Protocol::Tcp, Protocol::Udp][..])
+    select(&[Protocol::Tcp, Protocol::Tcp, Protocol::Udp][..])
 }
 
 fn service_port() -> impl Strategy<Value = ServicePort> {
-    let name = select(&["", "http"][..]);
-    let port = select(&[80, 81, 0][..]);
+    let port = select(&[80, 80, 80, 81, 81, 81, 0][..]);
     let node_port = select(&[0, 30_080, 30_081, 99_999][..]);
-    (name, protocol(), port, node_port).prop_map(|(name, protocol, port, node_port)| ServicePort {
-        name: name.into(),
-        protocol,
-        port,
-        node_port,
+    (port_name(), protocol(), port, node_port).prop_map(|(name, protocol, port, node_port)| {
+        ServicePort {
+            name: name.into(),
+            protocol,
+            port,
+            node_port,
+        }
     })
 }
 
+fn port_name() -> impl Strategy<Value = &'static str> {
+    select(&["", "", "http"][..])
+}
+
 fn slice_name() -> impl Strategy<Value = ObjectName> {
-    select(&["ns/1", "ns/2", "ns/3", "other/1"][..]).prop_map(name)
+    prop_oneof![3 => select(&["ns/1", "ns/2", "ns/3"][..]), 1 => Just("other/1")].prop_map(name)
 }
 
 fn slice() -> impl Strategy<Value = EndpointSlice> {
-    let service = option::weighted(0.9, select(&["web", "api", "db", ""][..]));
-    let ports = (
-        option::weighted(0.9, select(&["", "http"][..])),
-        protocol(),
-        select(&[None, Some(8080), Some(8081)][..]),
+    let service = option::weighted(
+        0.9,
+        prop_oneof![3 => Just("web"), 1 => select(&["web", "api", "db", ""][..])],
     );
     (
         slice_name(),
         service,
         prop::bool::weighted(0.1),
-        select(
-            &[
-                AddressType::Ipv4,
-                AddressType::Ipv4,
-                AddressType::Ipv6,
-                AddressType::Fqdn,
-            ][..],
-        ),
-        vec(endpoint(), 0..4),
-        vec(ports, 0..3),
+        addressed(),
+        slice_ports(),
         option::of(0..9_i128),
     )
         .prop_map(
-            |(name, service, headless, address_type, endpoints, ports, triggered)| EndpointSlice {
-                name,
-                service: service.map(str::to_owned),
-                headless,
-                address_type,
-                endpoints,
-                ports: ports
-                    .into_iter()
-                    .map(|(name, protocol, port)| SlicePort {
-                        name: name.map(str::to_owned),
-                        protocol,
-                        port,
-                    })
-                    .collect(),
-                triggered,
+            |(name, service, headless, (address_type, endpoints), ports, triggered)| {
+                EndpointSlice {
+                    name,
+                    service: service.map(str::to_owned),
+                    headless,
+                    address_type,
+                    endpoints,
+                    ports,
+                    triggered,
+                }
             },
         )
 }
 
-fn endpoint() -> impl Strategy<Value = Endpoint> {
+/// All that a Service may ask for, or anything.
+fn slice_ports() -> impl Strategy<Value = Vec<SlicePort>> {
+    let port = |name: Option<&str>, protocol, port| SlicePort {
+        name: name.map(str::to_owned),
+        protocol,
+        port,
+    };
+    let names = [("", 8080), ("http", 8081)];
+    let protocols = [Protocol::Tcp, Protocol::Udp];
+    let all = names.map(|(name, number)| protocols.map(|of| port(Some(name), of, Some(number))));
+    let any = (
+        option::weighted(0.9, port_name()),
+        protocol(),
+        select(&[None, Some(8080), Some(8081)][..]),
+    );
+    let any = any.prop_map(move |(name, protocol, number)| port(name, protocol, number));
+    prop_oneof![3 => Just(all.concat()), 1 => vec(any, 0..4)]
+}
+
+/// Endpoints with addresses of the slice's family, or any.
+fn addressed() -> impl Strategy<Value = (AddressType, Vec<Endpoint>)> {
+    const V4: [&str; 3] = ["10.1.0.1", "10.1.0.2", "10.1.0.10"];
+    const V6: [&str; 2] = ["fd01::1", "fd01::2"];
+    let all = [&V4[..], &V6, &["?"]].concat();
+    let types = [AddressType::Ipv4, AddressType::Ipv6, AddressType::Fqdn];
+    let of = |family, ips: &'static [&'static str]| {
+        let one = select(ips).prop_map(|ip| vec![ip.to_owned()]);
+        (Just(family), vec(endpoint(one), 1..5))
+    };
+    let any = some_of(&all).prop_shuffle();
+    prop_oneof![
+        3 => of(AddressType::Ipv4, &V4),
+        2 => of(AddressType::Ipv6, &V6),
+        1 => (select(types.to_vec()), vec(endpoint(any), 0..5)),
+    ]
+}
+
+fn endpoint(addresses: impl Strategy<Value = Vec<String>>) -> impl Strategy<Value = Endpoint> {
     (
-        some_of(&[
-            "10.1.0.1",
-            "10.1.0.2",
-            "10.1.0.10",
-            "fd01::1",
-            "fd01::2",
-            "?",
-        ])
-        .prop_shuffle(),
-        option::of(any::<bool>()),
+        addresses,
+        option::weighted(0.5, prop::bool::weighted(0.7)),
         option::of(any::<bool>()),
         option::of(any::<bool>()),
         option::of(select(&[HERE, ELSEWHERE][..])),
