@@ -57,7 +57,8 @@ proptest! {
     #[test]
     fn what_others_spoil_is_mended(history in vec(change(), 1..20), spoil in any::<prop::sample::Index>()) {
         let mut node = Node::settled(FakeNft::new(), history);
-        let intact = node.kernel().dump();
+        // Whose slot it was may be lost with what is removed: any order of endpoints is as good.
+        let intact = meaning(node.kernel());
         let table = table(Family::V4);
         let batch = node.kernel().batch(table).unwrap();
         let removals: Vec<_> = batch.ops.iter().flat_map(opposites).collect();
@@ -67,7 +68,7 @@ proptest! {
         let _ = node.kernel().commit(&[spoiled]);
         node.engine.distrust();
         node.settle();
-        prop_assert_eq!(difference(&node.kernel().dump(), &intact), "");
+        prop_assert_eq!(difference(&meaning(node.kernel()), &intact), "");
     }
 }
 

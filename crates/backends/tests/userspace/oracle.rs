@@ -85,10 +85,14 @@ fn expected(
     if !route.sources.as_ref().is_none_or(may) {
         return Fate::Dropped;
     }
+    // What would be carried for anybody is refused to all.
+    let is_sctp = name.protocol == Protocol::Sctp;
+    if is_sctp && matches!(route.verdicts.node, Verdict::Forward { .. }) {
+        return Fate::Refused;
+    }
     match route.verdicts.from(origin) {
         Verdict::Reject(_) => Fate::Refused,
         Verdict::Drop(_) => Fate::Dropped,
-        Verdict::Forward { .. } if name.protocol == Protocol::Sctp => Fate::Refused,
         Verdict::Forward { pool, masquerade } => Fate::Relayed(Listener {
             upstream: UpstreamName {
                 port: name.clone(),
