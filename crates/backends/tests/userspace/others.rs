@@ -193,7 +193,7 @@ fn without_ports_of_others_there_is_nothing_to_look_for() {
 /// What happens to the ports of a node.
 #[derive(Debug, Clone)]
 enum Event {
-    Change(Change),
+    Change(Box<Change>),
     Taken(ListenerAddress),
     Vacated(ListenerAddress),
     Range(RangeInclusive<u16>),
@@ -217,7 +217,7 @@ fn event() -> impl Strategy<Value = Event> {
     });
     let at = at.boxed();
     prop_oneof![
-        6 => service_change().prop_map(Event::Change),
+        6 => service_change().prop_map(|change| Event::Change(Box::new(change))),
         4 => at.clone().prop_map(Event::Taken),
         2 => at.prop_map(Event::Vacated),
         4 => select(RANGES.to_vec()).prop_map(Event::Range),
@@ -268,8 +268,8 @@ proptest! {
         for event in history {
             match event {
                 Event::Change(change) => {
-                    node.apply([change.clone()]);
-                    fresh.apply([change]);
+                    node.apply([*change.clone()]);
+                    fresh.apply([*change]);
                 }
                 Event::Taken(at) if !node.relay().observe().listeners.contains_key(&at) => {
                     node.relay().occupy(at);
