@@ -52,9 +52,9 @@ impl Workers {
 }
 
 impl Worker {
-    /// Gives it something to do. A runtime is woken for each task that another thread spawns on it,
-    /// which costs more than all else that a short connection takes of one; for what comes while it
-    /// has not looked at the last yet, this does not wake it again.
+    /// Gives it something to do. A runtime is woken by a system call for each task that another thread
+    /// spawns on it; for what comes while it has not looked at the last yet, this does not wake it
+    /// again.
     pub(crate) fn take_on(&self, work: impl Future<Output = ()> + Send + 'static) {
         // It can only be refused when all is over.
         let _ = self.inbox.send(Box::pin(work));

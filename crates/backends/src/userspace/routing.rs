@@ -9,8 +9,8 @@ use super::frame::Frame;
 use crate::family::kernel_family;
 use crate::nftables;
 
-/// Where the rule that leads there stands: behind the table `local`, which has 0, and before whatever a CNI plugin
-/// adds.
+/// Where the rule that leads there stands: behind the table `local`, which has 0, and before whatever
+/// a CNI plugin adds.
 const PRIORITY: u32 = 100;
 
 /// The number of the table in which every address is this host's.

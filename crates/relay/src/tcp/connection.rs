@@ -123,16 +123,12 @@ impl Connection {
     /// After it has broken: a side that was reset may have said why before, and nobody has read that
     /// if the other is still speaking.
     fn carry_rest(&mut self) {
-        let Connection {
-            client,
-            endpoint,
-            up,
-            down,
-            of,
-        } = self;
-        let counters = &of.place.serving.counters;
-        up.carry_rest(client, endpoint, &counters.bytes_from_clients);
-        down.carry_rest(endpoint, client, &counters.bytes_to_clients);
+        let (client, endpoint) = (&mut self.client, &mut self.endpoint);
+        let counters = &self.of.place.serving.counters;
+        self.up
+            .carry_rest(client, endpoint, &counters.bytes_from_clients);
+        self.down
+            .carry_rest(endpoint, client, &counters.bytes_to_clients);
     }
 
     /// A side that nobody reads from or waits for room at may break unheard: the other is slow, or
