@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::Destination;
-use fairlead_core::route::Target;
 use fairlead_kernel::nft::rule::Rule;
 use fairlead_kernel::nft::ruleset::{Batch, Chain, ChainName, Element, Op, SetName, TableId};
 
@@ -14,6 +13,7 @@ use super::chains::DispatchChain;
 use super::changes::{ElementChanges, Wanted};
 use super::counting;
 use super::frame::Frame;
+use super::layout::Slots;
 use super::observe::{Finding, Found};
 use super::plan::Transactions;
 use super::rows::rows;
@@ -103,13 +103,12 @@ impl Installed {
         (plan, self)
     }
 
-    /// The endpoints of a service port in the order of their slots.
-    pub fn before(&self, service: &ObjectName, is_it: impl Fn(&PortState) -> bool) -> &[Target] {
-        let group = self.groups.get(service).into_iter().flatten();
-        group
-            .into_iter()
+    /// The slots of a service port's endpoints.
+    pub fn slots(&self, service: &ObjectName, is_it: impl Fn(&PortState) -> bool) -> Slots {
+        let mut ports = self.groups.get(service).into_iter().flatten();
+        ports
             .find(|port| is_it(port))
-            .map_or(&[], |port| port.layout.targets())
+            .map_or_else(Slots::new, |port| port.layout.slots())
     }
 
     /// What a Service is reached by.

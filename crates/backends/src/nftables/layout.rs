@@ -15,6 +15,9 @@ use fairlead_core::route::Target;
 
 use super::chains::Range;
 
+/// The numbers of the slots that endpoints sit in.
+pub(super) type Slots = HashMap<Target, usize>;
+
 /// The numbered endpoints of a service port.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout {
@@ -28,20 +31,15 @@ pub struct Layout {
 impl Layout {
     /// Numbers two pools, disturbing as few as possible of the endpoints that sat in a slot
     /// before. Each pool holds a target once.
-    pub fn arrange(cluster: &[Target], local: &[Target], before: &[Target]) -> Layout {
+    pub fn arrange(cluster: &[Target], local: &[Target], before: &Slots) -> Layout {
         let sections = Sections::of(cluster, local);
         let (cluster_from, local_until) = (
             sections.local_only.len(),
             sections.local_only.len() + sections.both.len(),
         );
-        let slot_before: HashMap<Target, usize> = before
-            .iter()
-            .enumerate()
-            .map(|(slot, t)| (*t, slot))
-            .collect();
         let mut targets = Vec::with_capacity(local_until + sections.cluster_only.len());
         for section in [sections.local_only, sections.both, sections.cluster_only] {
-            arrange_section(&section, &slot_before, &mut targets);
+            arrange_section(&section, before, &mut targets);
         }
         Layout {
             targets,
@@ -53,6 +51,12 @@ impl Layout {
     /// The endpoints in the order of their slots.
     pub fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// The slot of each endpoint.
+    pub fn slots(&self) -> Slots {
+        let numbered = self.targets.iter().enumerate();
+        numbered.map(|(slot, target)| (*target, slot)).collect()
     }
 
     /// The slots of the cluster's pool.
@@ -128,17 +132,13 @@ impl Sections {
 
 /// Appends a section's targets: each in its slot of before if that lies in the section now, the
 /// others in what is free.
-fn arrange_section(
-    section: &[Target],
-    slot_before: &HashMap<Target, usize>,
-    targets: &mut Vec<Target>,
-) {
+fn arrange_section(section: &[Target], before: &Slots, targets: &mut Vec<Target>) {
     let start = targets.len();
     let slots: ops::Range<usize> = start..start + section.len();
     let mut placed: Vec<Option<Target>> = vec![None; section.len()];
     let mut moving = Vec::new();
     for target in section {
-        match slot_before.get(target) {
+        match before.get(target) {
             Some(slot) if slots.contains(slot) => placed[slot - start] = Some(*target),
             _ => moving.push(*target),
         }

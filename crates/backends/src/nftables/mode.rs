@@ -7,16 +7,18 @@ use std::time::Instant;
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
-use fairlead_core::route::{Routes, Target};
+use fairlead_core::route::Routes;
 use fairlead_core::settings::Settings;
 use fairlead_kernel::nft::handle::{CallError, CommitError, Nft, Refusal};
 use fairlead_kernel::nft::ruleset::{Batch, Op};
 
 use super::frame::Frame;
 use super::installed::{Changes, Installed};
+use super::layout::Slots;
 use super::observe::{Finding, understand};
 use super::plan::Transactions;
 use super::schema::{Role, table};
+use super::slots::Slot;
 use super::state::PortState;
 use crate::engine::{Cost, Kernel, Mode, Prior, SyncError};
 
@@ -28,8 +30,8 @@ pub struct Nftables;
 #[derive(Debug, Default)]
 pub struct Findings {
     tables: Vec<(Family, Finding)>,
-    /// Endpoints by destination in the order of their slots, of all tables.
-    slots: HashMap<Destination, Vec<Target>>,
+    /// Endpoints by destination, and the slots they sit in, of all tables.
+    slots: HashMap<Destination, Vec<Slot>>,
 }
 
 impl Findings {
@@ -42,6 +44,14 @@ impl Findings {
             }
         }
         Findings { tables, slots }
+    }
+
+    /// The slots of a service port's endpoints. Destinations that have different pools show
+    /// different ones.
+    fn slots(&self, routes: &Routes) -> Slots {
+        let destinations = routes.routes.iter().map(|route| route.destination);
+        let found = destinations.filter_map(|destination| self.slots.get(&destination));
+        found.flatten().copied().collect()
     }
 
     /// No table in any of the families.
@@ -72,18 +82,12 @@ impl Mode for Nftables {
         prior: Prior<'_, Nftables>,
     ) -> PortState {
         let before = match prior {
-            Prior::Found(found) => {
-                let mut slots = routes
-                    .routes
-                    .iter()
-                    .filter_map(|route| found.slots.get(&route.destination));
-                slots.next().map_or(&[][..], Vec::as_slice)
-            }
-            Prior::Installed(installed) => installed.before(&routes.name.service, |port| {
+            Prior::Found(found) => found.slots(&routes),
+            Prior::Installed(installed) => installed.slots(&routes.name.service, |port| {
                 port.name == routes.name && port.family == family
             }),
         };
-        super::render(&routes, family, before, settings.traffic_counters)
+        super::render(&routes, family, &before, settings.traffic_counters)
     }
 
     fn rebuild(found: Findings, changes: Changes) -> (Transactions, Installed) {

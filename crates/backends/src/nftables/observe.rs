@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fairlead_core::address::Family;
 use fairlead_core::model::Destination;
-use fairlead_core::route::Target;
 use fairlead_kernel::nft::handle::{ObservedChain, ObservedSet, ObservedTable};
 use fairlead_kernel::nft::ruleset::{Bytes, Data, DataType, Element, Set, SetName};
 use fairlead_kernel::nft::schema::kernel_len;
 
 use super::frame::base_hooks;
 use super::schema::{BY_ADDRESS, BY_NODEPORT, Maps, Role, TABLE_COMMENT, sets, table};
-use super::slots::slots;
+use super::slots::{Slot, slots};
 
 /// A table as it was found.
 #[derive(Debug, Default)]
@@ -20,8 +19,8 @@ pub struct Found {
     pub elements: Elements,
     /// The names of all chains.
     pub chains: Vec<String>,
-    /// Endpoints by destination in the order of their slots.
-    pub slots: HashMap<Destination, Vec<Target>>,
+    /// Endpoints by destination, and the slots they sit in.
+    pub slots: HashMap<Destination, Vec<Slot>>,
 }
 
 /// Elements by set, sorted by their keys.

@@ -2,21 +2,16 @@
 
 use fairlead_core::address::Family;
 use fairlead_core::model::{Destination, DestinationKind};
-use fairlead_core::route::{Pool, Route, Routes, Target, Verdict};
+use fairlead_core::route::{Pool, Route, Routes, Verdict};
 use ipnet::IpNet;
 
 use super::chains::{Choice, DispatchChain, Entry, Range, Sticky};
-use super::layout::Layout;
+use super::layout::{Layout, Slots};
 use super::state::{DestinationState, PortState, Refused};
 
 /// Renders the routes of a service port. `before` is how its endpoints sat in their slots, if
 /// they did; `count_traffic`, whether its connections and their packets are counted.
-pub fn render(
-    routes: &Routes,
-    family: Family,
-    before: &[Target],
-    count_traffic: bool,
-) -> PortState {
+pub fn render(routes: &Routes, family: Family, before: &Slots, count_traffic: bool) -> PortState {
     let layout = Layout::arrange(&routes.cluster, &routes.local, before);
     let balancer = Balancer::Slots {
         layout: &layout,

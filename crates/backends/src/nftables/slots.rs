@@ -1,7 +1,7 @@
-//! Endpoints read back in the order of their slots, so that a new process leaves them where they
-//! are.
+//! Which slot each endpoint was found in, so that a new process leaves them where they are.
 
 use std::collections::HashMap;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fairlead_core::address::{Family, Protocol};
@@ -14,13 +14,13 @@ use super::schema::{BY_ADDRESS, BY_NODEPORT};
 
 /// The endpoints of each destination. Services with affinity have pins in their slots, which
 /// nearly always are the endpoints' addresses; the pins lead to the endpoints.
-pub(super) fn slots(family: Family, elements: &Elements) -> HashMap<Destination, Vec<Target>> {
+pub(super) fn slots(family: Family, elements: &Elements) -> HashMap<Destination, Vec<Slot>> {
     let found = Table { family, elements };
     let mut slots = HashMap::new();
     for maps in [&BY_ADDRESS, &BY_NODEPORT] {
         for map in [maps.endpoints, maps.choices] {
             let runs = elements.of(map).chunk_by(have_same_destination);
-            slots.extend(runs.filter_map(|run| found.in_order(map, run)));
+            slots.extend(runs.filter_map(|run| found.read(map, run)));
         }
     }
     slots
@@ -32,35 +32,33 @@ struct Table<'a> {
     elements: &'a Elements,
 }
 
-/// A destination, a slot's number and the endpoint in it.
-type Slot = (Destination, u32, Target);
+/// An endpoint, and the number of its slot.
+pub(super) type Slot = (Target, usize);
 
 impl Table<'_> {
     /// The endpoints of the one destination that the elements are of.
-    fn in_order(&self, map: SetName, run: &[Element]) -> Option<(Destination, Vec<Target>)> {
-        let read = |element| self.slot(map, element);
-        let mut slots: Vec<Slot> = run.iter().filter_map(read).collect();
-        slots.sort_unstable();
-        let (destination, ..) = *slots.first()?;
-        let targets = slots.into_iter().map(|(_, _, target)| target);
-        Some((destination, targets.collect()))
+    fn read(&self, map: SetName, run: &[Element]) -> Option<(Destination, Vec<Slot>)> {
+        let mut found = run.iter().filter_map(|element| self.slot(map, element));
+        let (destination, first) = found.next()?;
+        let rest = found.map(|(_, slot)| slot);
+        Some((destination, iter::once(first).chain(rest).collect()))
     }
 
-    fn slot(&self, map: SetName, element: &Element) -> Option<Slot> {
+    fn slot(&self, map: SetName, element: &Element) -> Option<(Destination, Slot)> {
         let mut key = self.fields(element.key.as_slice());
         let destination = if map == BY_ADDRESS.endpoints || map == BY_ADDRESS.choices {
             key.address_destination()?
         } else {
             key.nodeport_destination()?
         };
-        let slot = key.number()?;
+        let number = key.number()?;
         let mut value = self.value(element)?;
         let target = if map == BY_ADDRESS.choices || map == BY_NODEPORT.choices {
             self.pinned(destination, value.address()?)?
         } else {
             value.target()?
         };
-        Some((destination, slot, target))
+        Some((destination, (target, number as usize)))
     }
 
     /// The endpoint that a pin stands for.

@@ -73,6 +73,31 @@ fn a_start_costs_the_rules_and_the_elements_that_differ() {
 }
 
 #[test]
+fn a_start_leaves_endpoints_where_they_are_if_one_is_for_local_traffic_alone() {
+    // Within the cluster the first is not chosen: another node is said to be nearer to it.
+    let endpoints = [
+        "10.1.0.1 here node=node-b",
+        "10.1.0.2 node=node-a",
+        "10.1.0.3 node=node-a",
+    ];
+    let web = service("web", "10.96.0.1").tcp(80).node_port(30080);
+    let sticky = web.sticky(None).external_local();
+    let slice = slice("web-a", "web").tcp(8080).endpoints(&endpoints);
+    let changes: [Change; 2] = [sticky.into(), slice.into()];
+    let mut before = Node::settled(FakeNft::new(), changes.clone());
+    let kernel = before.kernel().clone();
+    assert!(
+        kernel
+            .dump()
+            .contains("10.96.0.1 . tcp . 80 . 1 : 10.1.0.2"),
+        "{}",
+        kernel.dump()
+    );
+    let mut after = Node::settled(kernel.clone(), changes);
+    assert_eq!(after.kernel().dump(), kernel.dump());
+}
+
+#[test]
 fn services_do_not_add_chains_or_sets() {
     let services = |count: u32| {
         (0..count).flat_map(|n| {
