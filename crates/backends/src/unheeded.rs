@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use fairlead_core::api::ObjectName;
+use fairlead_core::report::Unmet;
 
-/// What Services ask for in vain, and what is done instead.
+/// What Services ask for in vain, one thing of each.
 #[derive(Debug, Default)]
-pub(crate) struct Unheeded(BTreeMap<ObjectName, String>);
+pub(crate) struct Unheeded(BTreeMap<ObjectName, Unmet>);
 
 impl Unheeded {
     /// What there is to say of a Service now; `None`: it has what it asks for.
-    pub(crate) fn note(&mut self, service: &ObjectName, why: Option<String>) {
+    pub(crate) fn note(&mut self, service: &ObjectName, why: Option<Unmet>) {
         match why {
             Some(why) => self.0.insert(service.clone(), why),
             None => self.0.remove(service),
@@ -18,7 +19,7 @@ impl Unheeded {
     }
 
     /// Of all of them.
-    pub(crate) fn all(&self) -> Vec<(ObjectName, String)> {
+    pub(crate) fn all(&self) -> Vec<(ObjectName, Unmet)> {
         let all = self.0.iter();
         all.map(|(service, why)| (service.clone(), why.clone()))
             .collect()

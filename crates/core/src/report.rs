@@ -34,9 +34,9 @@ pub struct Report {
     /// The ports without an endpoint on this node that their policy asks for, of each Service
     /// that was looked at; in a full sync of those alone that have some.
     pub unserved: Vec<(ObjectName, UnservedPorts)>,
-    /// What Services ask for and this host cannot do, and what is done instead: all there is of it
-    /// now, whichever Services were looked at.
-    pub unheeded: Vec<(ObjectName, String)>,
+    /// What Services ask for and this host cannot do: all there is of it now, whichever Services
+    /// were looked at.
+    pub unheeded: Vec<(ObjectName, Unmet)>,
     /// How much there is in IPVS, in the mode that uses it. A family that is not here is as it was.
     pub ipvs: Vec<IpvsCount>,
 }
@@ -83,6 +83,22 @@ impl fmt::Display for Excluded {
             f,
             "Service {service} is not served, the kernel refuses it: {why}; it is tried again when it changes, and now and then"
         )
+    }
+}
+
+/// What a Service asks for and does not get, and what is done instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// A scheduler: another one chooses.
+    Scheduler(String),
+    /// That a port is served: it is refused.
+    Port(String),
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Unmet::Scheduler(why) | Unmet::Port(why)) = self;
+        f.write_str(why)
     }
 }
 

@@ -5,6 +5,7 @@ mod build;
 use build::{ServiceText, cluster, cluster_with, deleted, name, service, texts};
 use fairlead_core::address::Family::{V4, V6};
 use fairlead_core::api::Kind;
+use fairlead_core::report::Unmet;
 use fairlead_core::scheduling::Scheduler;
 use fairlead_core::settings::Settings;
 
@@ -45,7 +46,10 @@ fn what_is_asked_for_in_vain_is_known_until_the_service_says_otherwise() {
     let unheeded = |cluster: &build::Cluster| cluster.0.unheeded().clone();
     cluster.tell(web().scheduler("least"));
     let why = UNKNOWN.trim_start_matches("Service ns/web: ").to_owned();
-    assert_eq!(unheeded(&cluster), [(name("web"), why)].into());
+    assert_eq!(
+        unheeded(&cluster),
+        [(name("web"), Unmet::Scheduler(why))].into()
+    );
     cluster.tell(web().scheduler("lc"));
     assert_eq!(unheeded(&cluster), [].into());
     cluster.tell(web().scheduler("least"));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::{Destination, Model};
-use fairlead_core::report::Report;
+use fairlead_core::report::{Report, Unmet};
 use fairlead_core::route::Routes;
 use fairlead_core::scheduling::{Scheduler, Scheduling};
 use fairlead_core::settings::Settings;
@@ -30,7 +30,7 @@ pub struct Ipvs {
 
 impl Ipvs {
     /// What is done of what a Service asks for, and what is said if that is something else.
-    fn heed(&self, asked: Option<Scheduling>, default: Scheduling) -> (Scheduling, Option<String>) {
+    fn heed(&self, asked: Option<Scheduling>, default: Scheduling) -> (Scheduling, Option<Unmet>) {
         let is_there = |scheduling: &Scheduling| {
             Scheduler::in_ipvs().any(|it| it == scheduling.scheduler)
                 && !self.missing.contains(&scheduling.scheduler)
@@ -45,7 +45,7 @@ impl Ipvs {
                     "scheduler {asked}: the kernel has no module ip_vs_{asked}; {} is used",
                     instead.scheduler
                 );
-                (instead, Some(why))
+                (instead, Some(Unmet::Scheduler(why)))
             }
         }
     }

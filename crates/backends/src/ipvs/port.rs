@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fairlead_core::address::{self, Family};
 use fairlead_core::model::{Destination, DestinationKind, ServicePortName};
+use fairlead_core::report::Unmet;
 use fairlead_core::route::{Pool, Route, Routes, Target, Verdict};
 use fairlead_core::scheduling::Scheduling;
 use fairlead_kernel::ipvs::server::{
@@ -22,7 +23,7 @@ pub struct Port {
     /// In the companion table.
     pub(super) rules: nftables::PortState,
     /// What of its wishes cannot be met.
-    pub(super) unheeded: Option<String>,
+    pub(super) unheeded: Option<Unmet>,
 }
 
 /// The virtual servers of a service port, in one family.

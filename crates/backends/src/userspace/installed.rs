@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
+use fairlead_core::report::Unmet;
 use fairlead_kernel::routing::RoutingOp;
 use fairlead_relay::handle::{ListenerAddress, Op, Upstream, UpstreamName};
 
@@ -109,7 +110,7 @@ impl Installed {
                     Ok(it) => relayed.push(it),
                     Err(out_of_ports) => {
                         self.starved.insert(service);
-                        why = Some(out_of_ports);
+                        why = Some(Unmet::Port(out_of_ports));
                     }
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fairlead_core::address::{Family, Protocol};
+use fairlead_core::report::Unmet;
 use fairlead_core::route::{Pool, Route, Routes, Target, Verdict};
 use fairlead_core::scheduling::{Scheduler, Scheduling};
 use fairlead_relay::handle::{Source, Upstream, UpstreamName};
@@ -18,7 +19,7 @@ pub struct Port {
     /// In the relay, unless nothing can be carried.
     pub(super) served: Option<Served>,
     /// What of its wishes cannot be met.
-    pub(super) unheeded: Option<String>,
+    pub(super) unheeded: Option<Unmet>,
 }
 
 /// What a service port has in the relay.
@@ -58,7 +59,7 @@ impl Port {
             return Port {
                 rules,
                 served: None,
-                unheeded: Some(why.to_owned()),
+                unheeded: Some(Unmet::Port(why.to_owned())),
             };
         }
         let (scheduler, unheeded) = heed(routes.scheduling);
@@ -132,7 +133,7 @@ pub(super) fn refuse(destination: &mut DestinationState) {
 }
 
 /// Who chooses, and what is said if that is not who was asked for.
-fn heed(asked: Option<Scheduling>) -> (Scheduler, Option<String>) {
+fn heed(asked: Option<Scheduling>) -> (Scheduler, Option<Unmet>) {
     let Some(Scheduling { scheduler, .. }) = asked else {
         return (Scheduler::default(), None);
     };
@@ -142,7 +143,7 @@ fn heed(asked: Option<Scheduling>) -> (Scheduler, Option<String>) {
     let instead = Scheduler::default();
     let known = Scheduler::IN_USERSPACE.map(Scheduler::name).join(", ");
     let why = format!("scheduler {scheduler}: userspace mode has {known}; {instead} is used");
-    (instead, Some(why))
+    (instead, Some(Unmet::Scheduler(why)))
 }
 
 fn sorted(mut targets: Vec<Target>) -> Arc<[Target]> {

@@ -1,7 +1,7 @@
 //! Who chooses, and what is done where the kernel does not have whom a Service asks for.
 
 use fairlead_core::address::Protocol;
-use fairlead_core::api::ObjectName;
+use fairlead_core::report::Unmet;
 use fairlead_core::scheduling::{Scheduler, Scheduling};
 use fairlead_core::settings::{IpvsSettings, Settings};
 use fairlead_kernel::ipvs::fake::FakeIpvs;
@@ -95,7 +95,7 @@ fn a_scheduler_that_is_missing_is_told_and_the_default_is_used() {
     assert_eq!(scheduler(&mut node, "10.96.0.1:80"), "wlc");
     assert_eq!(scheduler(&mut node, "10.96.0.2:80"), "wlc");
     let why = "scheduler lc: the kernel has no module ip_vs_lc; wlc is used".to_owned();
-    let told: Vec<(ObjectName, String)> = vec![(name("web"), why)];
+    let told = vec![(name("web"), Unmet::Scheduler(why))];
     assert_eq!((report.unheeded, report.excluded.len()), (told.clone(), 0));
     // It is told as long as it is so, and not asked for again with every change.
     let report = node.change([service("third", "10.96.0.3").tcp(80).into()]);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use fairlead_backends::nftables::table;
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{Change, Kind};
-use fairlead_core::report::Report;
+use fairlead_core::report::{Report, Unmet};
 use fairlead_kernel::fault::{Call, Fault};
 use fairlead_relay::handle::{Relay, Relayed};
 
@@ -45,7 +45,7 @@ fn without_a_port_a_service_port_is_refused_and_told() {
     node.change([web(1), web(2)].concat());
     let report = node.change(web(3));
     assert_eq!(report.excluded.len(), 0);
-    let [(service, why)] = &report.unheeded[..] else {
+    let [(service, Unmet::Port(why))] = &report.unheeded[..] else {
         panic!("{report:?}");
     };
     assert_eq!(*service, name("web-3"));

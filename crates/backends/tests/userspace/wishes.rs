@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use fairlead_backends::nftables::table;
 use fairlead_core::address::{Family, Protocol};
 use fairlead_core::api::{Change, Kind};
+use fairlead_core::report::Unmet;
 use fairlead_core::route::Target;
 use fairlead_core::scheduling::Scheduler;
 use fairlead_core::settings::Settings;
@@ -35,7 +36,7 @@ fn sctp_is_refused_and_told() {
             .port("sctp", Protocol::Sctp, 8080);
     let mut node = Node::settled(Fakes::default(), []);
     let report = node.change([both.into(), of_both.endpoints(&["10.1.0.1"]).into()]);
-    let [(service, why)] = &report.unheeded[..] else {
+    let [(service, Unmet::Port(why))] = &report.unheeded[..] else {
         panic!("{report:?}");
     };
     assert_eq!(*service, name("web"));
@@ -75,6 +76,9 @@ fn a_service_says_who_chooses() {
         assert_eq!(report.unheeded.is_empty(), is_heeded, "{asked}");
         if let [(service, why)] = &report.unheeded[..] {
             assert_eq!(*service, name("web"));
+            let Unmet::Scheduler(why) = why else {
+                panic!("{why:?}");
+            };
             assert!(why.contains(asked) && why.contains("rr, lc, p2c"), "{why}");
         }
         // Another one costs the relay a word, and no listener.

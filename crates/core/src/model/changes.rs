@@ -5,6 +5,7 @@ use super::node::{self, NodeLife};
 use super::{Model, Problem, service_port};
 use crate::address::{Family, parse_net};
 use crate::api::{self, Change, Kind, ObjectName};
+use crate::report::Unmet;
 use crate::scheduling::ANNOTATION;
 
 impl Model {
@@ -63,7 +64,7 @@ impl Model {
         match problems.iter().find(|problem| problem.field == ANNOTATION) {
             Some(problem) => {
                 let why = format!("{ANNOTATION}: {}", problem.message);
-                self.unheeded.insert(service.clone(), why);
+                self.unheeded.insert(service.clone(), Unmet::Scheduler(why));
             }
             None => {
                 self.unheeded.remove(service);

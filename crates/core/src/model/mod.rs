@@ -25,6 +25,7 @@ pub use service_port::{ServicePort, ServicePortName};
 
 use crate::address::Family;
 use crate::api::{self, Kind, ObjectName};
+use crate::report::Unmet;
 use crate::route::{self, Routes, Target};
 use crate::settings::Settings;
 use claims::Claims;
@@ -50,7 +51,7 @@ pub struct Model {
     census: Census,
     progress: Progress,
     /// What is wrong with the scheduler that a Service asks for.
-    unheeded: BTreeMap<ObjectName, String>,
+    unheeded: BTreeMap<ObjectName, Unmet>,
 }
 
 /// What is known of one Service: it may have endpoints before it exists.
@@ -167,7 +168,7 @@ impl Model {
     }
 
     /// The Services that ask for a scheduler that there is not, and what is wrong with it.
-    pub fn unheeded(&self) -> &BTreeMap<ObjectName, String> {
+    pub fn unheeded(&self) -> &BTreeMap<ObjectName, Unmet> {
         &self.unheeded
     }
 

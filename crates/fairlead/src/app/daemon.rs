@@ -17,6 +17,7 @@ use fairlead_backends::leftovers::InCharge;
 use fairlead_core::address::Family;
 use fairlead_core::api::ObjectName;
 use fairlead_core::model::Model;
+use fairlead_core::report::Unmet;
 use fairlead_core::schedule::Schedule;
 use fairlead_core::unrest::Unrest;
 use fairlead_kernel::sysctl::ProcSys;
@@ -237,7 +238,7 @@ impl Daemon {
     }
 
     /// Records on Services that they ask for what they do not get.
-    pub(super) fn tell_services(&self, unheeded: &[(ObjectName, String)]) {
+    pub(super) fn tell_services(&self, unheeded: &[(ObjectName, Unmet)]) {
         let node = &self.model.settings().node_name;
         for (service, why) in unheeded {
             self.source.events().does_without(node, service, why);

@@ -1,6 +1,7 @@
 //! The events that are recorded: kube-proxy's, by their names.
 
 use fairlead_core::api::ObjectName;
+use fairlead_core::report::Unmet;
 use tracing::warn;
 
 use fairlead_source::cluster::{Event, EventKind, Recorder, Regarding};
@@ -46,14 +47,22 @@ const NO_SCHEDULER: Occasion = Occasion {
     action: "UseDefaultScheduler",
 };
 
+/// A port of a Service cannot be served in this mode, or on this node.
+const NO_PORT: Occasion = Occasion {
+    kind: EventKind::Warning,
+    reason: "PortNotServed",
+    action: "RefuseConnections",
+};
+
 /// All there are, with the kind of object that each is on.
 #[cfg(test)]
-pub(crate) const ALL: [(Occasion, &str); 5] = [
+pub(crate) const ALL: [(Occasion, &str); 6] = [
     (STARTED, "Node"),
     (NO_HEALTH_SERVER, "Node"),
     (NO_METRICS_SERVER, "Node"),
     (NO_SERVICE_HEALTH, "Service"),
     (NO_SCHEDULER, "Service"),
+    (NO_PORT, "Service"),
 ];
 
 /// Records events, if there is where to.
@@ -86,10 +95,14 @@ impl Events {
         self.record(NO_SERVICE_HEALTH, note(node, failure), service);
     }
 
-    /// A Service does without the scheduler that it asks for.
-    pub(super) fn does_without(&self, node: &str, service: &ObjectName, why: &str) {
+    /// A Service does without what it asks for.
+    pub(super) fn does_without(&self, node: &str, service: &ObjectName, what: &Unmet) {
+        let occasion = match what {
+            Unmet::Scheduler(_) => NO_SCHEDULER,
+            Unmet::Port(_) => NO_PORT,
+        };
         let regarding = Regarding::Service(service.clone());
-        self.record(NO_SCHEDULER, format!("node {node}: {why}"), regarding);
+        self.record(occasion, format!("node {node}: {what}"), regarding);
     }
 
     fn record(&self, occasion: Occasion, note: String, regarding: Regarding) {

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use fairlead_core::api::ObjectName;
+use fairlead_core::report::Unmet;
 
 /// What was told of already.
 #[derive(Debug, Default)]
 pub(super) struct Unheeded {
     /// Of what is written in Services.
-    written: BTreeMap<ObjectName, String>,
+    written: BTreeMap<ObjectName, Unmet>,
     /// Of what this host cannot do.
-    impossible: BTreeMap<ObjectName, String>,
+    impossible: BTreeMap<ObjectName, Unmet>,
 }
 
 impl Unheeded {
     /// What is wrong with what is written: those of it that are new.
     pub(super) fn written(
         &mut self,
-        now: &BTreeMap<ObjectName, String>,
-    ) -> Vec<(ObjectName, String)> {
+        now: &BTreeMap<ObjectName, Unmet>,
+    ) -> Vec<(ObjectName, Unmet)> {
         match self.written == *now {
             true => Vec::new(),
             false => news(&mut self.written, now.clone()),
@@ -26,17 +27,17 @@ impl Unheeded {
     }
 
     /// What this host cannot do: those of it that are new.
-    pub(super) fn impossible(&mut self, now: &[(ObjectName, String)]) -> Vec<(ObjectName, String)> {
+    pub(super) fn impossible(&mut self, now: &[(ObjectName, Unmet)]) -> Vec<(ObjectName, Unmet)> {
         news(&mut self.impossible, now.iter().cloned().collect())
     }
 }
 
 /// What is new, or says something else. Remembers what is.
 fn news(
-    told: &mut BTreeMap<ObjectName, String>,
-    now: BTreeMap<ObjectName, String>,
-) -> Vec<(ObjectName, String)> {
-    let is_new = |(service, why): &(&ObjectName, &String)| told.get(*service) != Some(*why);
+    told: &mut BTreeMap<ObjectName, Unmet>,
+    now: BTreeMap<ObjectName, Unmet>,
+) -> Vec<(ObjectName, Unmet)> {
+    let is_new = |(service, why): &(&ObjectName, &Unmet)| told.get(*service) != Some(*why);
     let new = now.iter().filter(is_new);
     let new = new
         .map(|(service, why)| (service.clone(), why.clone()))
@@ -53,7 +54,10 @@ mod tests {
     fn it_is_told_once_for_as_long_as_it_is_so() {
         let mut unheeded = Unheeded::default();
         let mut told = |now: &[(&str, &str)]| {
-            let of = |(name, why): &(&str, &str)| (ObjectName::new("shop", name), why.to_string());
+            let of = |(name, why): &(&str, &str)| {
+                let why = Unmet::Scheduler(why.to_string());
+                (ObjectName::new("shop", name), why)
+            };
             let now: Vec<_> = now.iter().map(of).collect();
             let written = unheeded.written(&now.iter().cloned().collect());
             assert_eq!(unheeded.impossible(&now), written);

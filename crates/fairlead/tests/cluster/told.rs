@@ -21,6 +21,7 @@ tests! {
     a_taint_goes_after_the_first_sync,
     a_taint_that_cannot_be_removed_is_said,
     load_balancers_ask_whether_pods_are_here,
+    what_a_service_asks_for_in_vain_is_an_event_on_it,
     metrics_tell_how_long_changes_take,
 }
 
@@ -72,6 +73,36 @@ fn a_health_check_node_port_in_use_is_an_event_on_the_service() -> Result<(), Fa
     assert!(note.contains("30998"), "{note}");
     drop(taken);
     answers(&cluster, &proxy, "503 Service Unavailable", 0)?;
+    proxy.end(Signal::SIGTERM)
+}
+
+fn what_a_service_asks_for_in_vain_is_an_event_on_it() -> Result<(), Failed> {
+    let cluster = Cluster::new()?;
+    let port = |protocol| json!([{"port": 80, "protocol": protocol}]);
+    let spec = json!({"clusterIP": "10.96.50.2", "ports": port("TCP")});
+    let mut shop = service("shop", &spec);
+    shop["metadata"]["annotations"] = json!({"fairlead.dev/scheduler": "sed"});
+    let spec = json!({"clusterIP": "10.96.50.3", "ports": port("SCTP")});
+    for object in [shop, service("calls", &spec)] {
+        cluster.server.apply(&object)?;
+    }
+    let proxy = cluster.proxy(&["--proxy-mode=userspace"])?;
+    for (reason, action, name, said) in [
+        ("SchedulerNotUsed", "UseDefaultScheduler", "shop", "sed"),
+        ("PortNotServed", "RefuseConnections", "calls", "SCTP"),
+    ] {
+        let event = event(&cluster, &proxy, reason)?;
+        assert_eq!(event["type"], "Warning");
+        assert_eq!(event["action"], action);
+        assert_eq!(event["regarding"]["kind"], "Service");
+        assert_eq!(event["regarding"]["name"], name);
+        let note = event["note"].as_str().unwrap_or_default();
+        assert!(
+            note.starts_with("node node1: ") && note.contains(said),
+            "{note}"
+        );
+    }
+    cluster.settle(&proxy)?;
     proxy.end(Signal::SIGTERM)
 }
 
