@@ -44,7 +44,7 @@ pub use client::Client;
 pub use error::LabError;
 pub use lab::Lab;
 pub use machine::{Machine, MachineError};
-pub use network::{NODE_V4, NODE_V6, Network, Place};
+pub use network::{NODE_V4, NODE_V6, Network, Place, is_local_pod};
 pub use outcome::{Failure, Outcome, Outcomes, Source};
 pub use pod::{PORTS, Pods};
 pub use probe::{Answer, Series, wait_for_a_slow_machine};

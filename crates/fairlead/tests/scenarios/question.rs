@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use fairlead_core::address::Protocol;
-use fairlead_lab::{Client, Failure, Lab, LabError, Series, Source};
+use fairlead_lab::{Client, Failure, Lab, LabError, Series, Source, is_local_pod};
 use serde::Deserialize;
 
 use crate::modes::Modes;
@@ -96,15 +96,17 @@ impl Question {
         let errors = answer.errors();
         match &self.expected {
             Expected::All(endpoints, source) => {
+                let sources = self.sources_in(mode, endpoints, *source);
                 errors.is_empty()
                     && answer.endpoints() == *endpoints
-                    && answer.has_source(self.seen_in(mode, *source))
+                    && sources.is_none_or(|expected| answer.sources() == expected)
             }
             Expected::OneOf(endpoints, source) => {
+                let sources = self.sources_in(mode, endpoints, *source);
                 errors.is_empty()
                     && series.iter().all(|series| series.by_endpoint.len() == 1)
                     && answer.endpoints().is_subset(endpoints)
-                    && answer.has_source(self.seen_in(mode, *source))
+                    && sources.is_none_or(|expected| answer.sources().is_subset(&expected))
             }
             Expected::Same => before.is_some_and(|before| {
                 errors.is_empty() && answer.by_client().eq(before.by_client())
@@ -124,17 +126,22 @@ impl Question {
         meets_many && mode.takes_turns()
     }
 
-    /// Behind a relay no endpoint sees the client, unless that is asked for, or it was asked itself.
-    fn seen_in(&self, mode: Mode, source: Option<Source>) -> Option<Source> {
-        let (Expected::All(endpoints, _) | Expected::OneOf(endpoints, _)) = &self.expected else {
-            return source;
-        };
-        match mode {
-            Mode::Userspace(Source::Masqueraded) if !endpoints.contains(&self.to) => {
-                source.map(|_| Source::Masqueraded)
-            }
+    /// What these endpoints see of the client together. Behind a relay they see the node, but for
+    /// those that were asked themselves, and pods of this node where it lets them see the client.
+    fn sources_in(
+        &self,
+        mode: Mode,
+        endpoints: &BTreeSet<SocketAddr>,
+        source: Option<Source>,
+    ) -> Option<BTreeSet<Source>> {
+        let source = source?;
+        let seen_by = |endpoint: &SocketAddr| match mode {
+            Mode::Userspace(_) if endpoints.contains(&self.to) => source,
+            Mode::Userspace(Source::Kept) if is_local_pod(endpoint.ip()) => source,
+            Mode::Userspace(_) => Source::Masqueraded,
             _ => source,
-        }
+        };
+        Some(endpoints.iter().map(seen_by).collect())
     }
 }
 
@@ -192,12 +199,10 @@ impl Answer {
         !self.endpoints().is_empty() && self.errors() == BTreeSet::from([Failure::Timeout])
     }
 
-    fn has_source(&self, source: Option<Source>) -> bool {
-        let has = |source| match source {
-            Source::Kept => self.0.iter().all(|series| series.masqueraded == 0),
-            Source::Masqueraded => self.0.iter().all(|series| series.kept == 0),
-        };
-        source.is_none_or(has)
+    /// What endpoints saw of the clients.
+    fn sources(&self) -> BTreeSet<Source> {
+        let outcomes = self.0.iter().map(Series::outcome);
+        outcomes.flat_map(|outcome| outcome.source).collect()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::{fs, io};
 
-use fairlead_lab::Source;
 use libtest_mimic::Failed;
 use serde::Deserialize;
 use serde_json::Value;
@@ -65,12 +64,10 @@ pub(crate) struct Step {
 }
 
 impl Scenario {
-    /// The modes in which it happens. That endpoints see the client in userspace mode is left to the
-    /// recorded cases: it changes nothing else.
+    /// The modes in which it happens.
     pub(crate) fn modes(&self) -> impl Iterator<Item = Mode> {
-        Mode::ALL
-            .into_iter()
-            .filter(|mode| self.header.mode.have(*mode) && *mode != Mode::Userspace(Source::Kept))
+        let all = Mode::ALL.into_iter();
+        all.filter(|mode| self.header.mode.have(*mode))
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) const OTHER_NODE: IpNet =
     IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11)), 24);
 
 /// Whether a pod of this address is on the node.
-pub(crate) fn is_local_pod(address: IpAddr) -> bool {
+pub fn is_local_pod(address: IpAddr) -> bool {
     let cidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
     cidrs.iter().any(|cidr| {
         cidr.parse::<IpNet>()

@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use fairlead_kernel::netns::{self, NamedNetns, Netns};
 
 pub use additions::Place;
-pub use layout::{NODE_V4, NODE_V6};
-pub(crate) use layout::{is_local_pod, outside, outside_allowed};
+pub use layout::{NODE_V4, NODE_V6, is_local_pod};
+pub(crate) use layout::{outside, outside_allowed};
 
 use crate::{Client, LabError};
 
