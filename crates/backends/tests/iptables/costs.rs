@@ -30,7 +30,7 @@ fn others(count: usize) -> Vec<Change> {
 
 fn cost_of(from: impl IntoIterator<Item = Change>, to: impl IntoIterator<Item = Change>) -> Report {
     let mut node = Node::settled(empty(), from);
-    node.tell(to);
+    node.apply(to);
     node.sync().unwrap()
 }
 

@@ -5,11 +5,12 @@ use std::net::Ipv4Addr;
 use fairlead_core::api::Change;
 use fairlead_core::settings::{DetectLocal, Settings};
 
+use crate::any::never;
 use crate::build::{service, slice};
 use crate::node::{Node, empty, settings};
 
 fn node() -> Node {
-    let mut node = Node::new(empty(), Box::new(|_| None));
+    let mut node = Node::new(empty(), never());
     node.model.set_settings(Settings {
         detect_local: DetectLocal::ClusterCidr(vec!["10.0.0.0/8".parse().unwrap()]),
         ..settings()
@@ -58,7 +59,7 @@ fn services(count: usize, endpoint_count: usize, balanced: bool) -> Vec<Change> 
 /// The rules of filter and nat for IPv4.
 fn counted(changes: Vec<Change>) -> (usize, usize) {
     let mut node = node();
-    node.tell(changes);
+    node.apply(changes);
     let report = node.sync().unwrap();
     let total = |table| {
         let mut counts = report.rules.iter();
@@ -120,7 +121,7 @@ fn load_balancers() {
 #[test]
 fn what_is_told_follows_what_changes() {
     let mut node = node();
-    node.tell(services(2, 2, false));
+    node.apply(services(2, 2, false));
     node.sync().unwrap();
     let nat = |report: &fairlead_core::report::Report| {
         let mut counts = report.rules.iter();
@@ -134,7 +135,7 @@ fn what_is_told_follows_what_changes() {
         services(1, 1, false),
         services(1, 0, false),
     ] {
-        node.tell(changes);
+        node.apply(changes);
         steps.push(nat(&node.sync().unwrap()));
     }
     // A third Service; the first loses an endpoint, then its last: its chains go.

@@ -77,7 +77,7 @@ fn health_checks_are_let_in_as_long_as_the_service_has_them() {
     let rule = "-A KUBE-NODEPORTS -p tcp -m comment --comment \"ns/web health check node port\" \
                 -m tcp --dport 32000 -j ACCEPT";
     assert!(node.save().contains(rule), "{}", node.save());
-    node.tell([Change::Service(service("web", "10.96.0.1").tcp(80).0)]);
+    node.apply([Change::Service(service("web", "10.96.0.1").tcp(80).0)]);
     node.settle();
     assert!(!node.save().contains("32000"), "{}", node.save());
 }

@@ -24,9 +24,9 @@ proptest! {
     #[test]
     fn incremental_is_full(history in vec(change(), 1..40), pauses in vec(any::<bool>(), 40), seed: u64) {
         let mut node = Node::new(empty(), Box::new(seeded(seed, FAILING)));
-        node.tell(synced());
+        node.apply(synced());
         for (change, pause) in history.iter().zip(pauses) {
-            node.tell([change.clone()]);
+            node.apply([change.clone()]);
             if pause {
                 // A failure is part of the game; that it is made good is what is tested.
                 let _ = node.sync();

@@ -44,7 +44,7 @@ fn a_thousand_are_not_many_and_one_more_is() {
 #[test]
 fn services_that_do_not_change_keep_their_comments_until_all_is_written_anew() {
     let mut node = Node::settled(empty(), web("before", "10.96.0.1", 1000));
-    node.tell(web("last-drop", "10.96.0.2", 1));
+    node.apply(web("last-drop", "10.96.0.2", 1));
     node.sync().unwrap();
     let save = node.save();
     assert_eq!(

@@ -1,31 +1,20 @@
 //! A fake iptables with an engine on it, and what its tables mean.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
-use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::engine::Engine;
 use fairlead_backends::iptables::{CT_INVALID_DROPPED, Iptables, LOCALHOST_ACCEPTED, Shared};
 use fairlead_core::address::Family;
 use fairlead_core::api::Change;
-use fairlead_core::model::Model;
-use fairlead_core::report::Report;
-use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings};
-use fairlead_kernel::fault::{Call, Fault, Faulty};
+use fairlead_core::settings::{NodePortAddresses, Settings};
+use fairlead_kernel::fault::Faulty;
 use fairlead_kernel::iptables::fake::FakeIptables;
 use fairlead_kernel::iptables::ruleset;
 
-use crate::build::HERE;
+use crate::any::{self, Faults, never};
 
-/// What decides on the faults of a handle.
-pub(crate) type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
-
-/// A node: a model, an engine, a fake that may fail, and a clock.
-pub(crate) struct Node {
-    pub(crate) model: Model,
-    pub(crate) engine: Engine<Iptables, Faulty<FakeIptables, Faults>>,
-    now: Instant,
-}
+/// A node on a fake that may fail.
+pub(crate) type Node = any::Node<Iptables, Faulty<FakeIptables, Faults>>;
 
 /// iptables with the accounting objects that our rules count in.
 pub(crate) fn empty() -> FakeIptables {
@@ -38,14 +27,12 @@ pub(crate) fn empty() -> FakeIptables {
 /// What kube-proxy does unless it is told otherwise, with a detector.
 pub(crate) fn settings() -> Settings {
     Settings {
-        node_name: HERE.to_owned(),
-        detect_local: DetectLocal::NodeCidr,
         node_port_addresses: NodePortAddresses {
             all: true,
             localhost: true,
             ..NodePortAddresses::default()
         },
-        ..Settings::default()
+        ..any::settings()
     }
 }
 
@@ -53,11 +40,8 @@ impl Node {
     /// A node whose iptables fails as told.
     pub(crate) fn new(iptables: FakeIptables, faults: Faults) -> Node {
         let handle = Faulty::new(iptables, faults);
-        Node {
-            model: Model::new(settings()),
-            engine: Engine::new(Iptables::default(), handle, &Family::BOTH),
-            now: Instant::now(),
-        }
+        let engine = Engine::new(Iptables::default(), handle, &Family::BOTH);
+        Node::on(engine, settings(), &["192.0.2.10"])
     }
 
     /// A node whose iptables never fails, after these changes and a sync.
@@ -65,35 +49,7 @@ impl Node {
         iptables: FakeIptables,
         changes: impl IntoIterator<Item = Change>,
     ) -> Node {
-        let mut node = Node::new(iptables, Box::new(|_| None));
-        node.tell(changes);
-        node.settle();
-        node
-    }
-
-    pub(crate) fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
-        for change in changes {
-            self.model.apply(change);
-        }
-    }
-
-    /// Syncs once.
-    pub(crate) fn sync(&mut self) -> Result<Report, SyncError> {
-        let host: [IpAddr; 1] = [IpAddr::from([192, 0, 2, 10])];
-        self.engine
-            .sync(&mut self.model, &host, self.now)
-            .map(|synced| synced.report)
-    }
-
-    /// Syncs until nothing is left to do, however often iptables fails.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..1000 {
-            if self.sync().is_ok() && self.engine.wants_sync_at().is_none() {
-                return;
-            }
-            self.now += Duration::from_secs(31);
-        }
-        panic!("does not settle: {:?}", self.sync());
+        Node::new(iptables, never()).settled_after(changes)
     }
 
     pub(crate) fn iptables(&mut self) -> &mut FakeIptables {

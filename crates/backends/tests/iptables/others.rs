@@ -9,6 +9,7 @@ use fairlead_kernel::iptables::fake::FakeIptables;
 use fairlead_kernel::iptables::rule::{Rule, Target};
 use fairlead_kernel::iptables::ruleset::{Family, Op, Table, TableId};
 
+use crate::any::never;
 use crate::build::{service, slice};
 use crate::node::{Node, empty, settings};
 
@@ -153,7 +154,7 @@ fn the_kubelets_rules_in_its_firewall_stay_unless_localhost_needs_one() {
         ),
     ];
     iptables.play(FILTER, ops).unwrap();
-    let mut node = Node::new(iptables, Box::new(|_| None));
+    let mut node = Node::new(iptables, never());
     let all = NodePortAddresses {
         all: true,
         ..NodePortAddresses::default()
@@ -162,7 +163,7 @@ fn the_kubelets_rules_in_its_firewall_stay_unless_localhost_needs_one() {
         node_port_addresses: all,
         ..settings()
     });
-    node.tell(web());
+    node.apply(web());
     node.settle();
     assert!(rules(&mut node, "KUBE-FIREWALL")[0].contains("of the kubelet"));
     // What serves localhost writes the chain, as kube-proxy does.
@@ -187,9 +188,9 @@ fn other_settings_leave_what_a_fresh_start_with_them_would() {
     let mut node = Node::settled(empty(), web());
     node.model.set_settings(other.clone());
     node.settle();
-    let mut fresh = Node::new(empty(), Box::new(|_| None));
+    let mut fresh = Node::new(empty(), never());
     fresh.model.set_settings(other);
-    fresh.tell(web());
+    fresh.apply(web());
     fresh.settle();
     // The guard of loopback addresses stays in the chain that the kubelet shares.
     let without_guard = |text: String| {
@@ -230,7 +231,7 @@ fn a_chain_that_anothers_rule_leads_to_is_emptied_and_holds_nothing_up() {
         if full {
             node.engine.distrust();
         }
-        node.tell([
+        node.apply([
             Change::Deleted(Kind::Service, ObjectName::new("ns", "web")),
             Change::Service(service("other", "10.96.0.2").tcp(80).0),
         ]);
@@ -240,7 +241,7 @@ fn a_chain_that_anothers_rule_leads_to_is_emptied_and_holds_nothing_up() {
         assert!(node.iptables().chains(NAT).contains(&&*chain));
         assert!(rules(&mut node, &chain).is_empty());
     }
-    node.tell(web());
+    node.apply(web());
     node.sync().unwrap();
     assert!(!rules(&mut node, &chain).is_empty());
 }

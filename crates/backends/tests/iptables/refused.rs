@@ -125,8 +125,8 @@ fn after_somebody_flushed_a_table_a_service_that_changes_is_not_left_out() {
             family: ruleset::Family::Ip,
             table,
         });
-        node.tell(web("10.1.0.2"));
-        node.tell([Change::Service(service("new", "10.96.0.7").tcp(80).0)]);
+        node.apply(web("10.1.0.2"));
+        node.apply([Change::Service(service("new", "10.96.0.7").tcp(80).0)]);
         let report = node.sync().unwrap();
         assert!(report.excluded.is_empty(), "{:?}", report.excluded);
         assert!(node.save().contains("10.1.0.2:8080"));

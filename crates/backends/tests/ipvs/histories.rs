@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use crate::any::never;
 use crate::node::{Fakes, Node};
 use crate::universe::change;
 
@@ -67,7 +68,7 @@ proptest! {
             }
         }
         node.settle();
-        let mut fresh = Node::new(with_some_schedulers(), || Box::new(|_| None));
+        let mut fresh = Node::new(with_some_schedulers(), never);
         fresh.host.clone_from(&node.host);
         fresh.apply(history.into_iter().map(|(change, ..)| change));
         fresh.settle();
@@ -78,7 +79,7 @@ proptest! {
     fn a_restart_changes_nothing(history in vec(change(), 1..40)) {
         let mut before = Node::settled(Fakes::default(), history.clone());
         let dump = before.dump();
-        let mut after = Node::new(before.fakes(), || Box::new(|_| None));
+        let mut after = Node::new(before.fakes(), never);
         let report = after.change(history);
         prop_assert_eq!(after.dump(), dump);
         prop_assert!(report.ipvs == before.sync().unwrap().ipvs);

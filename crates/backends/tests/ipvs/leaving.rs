@@ -7,6 +7,7 @@ use fairlead_core::api::{Change, Kind};
 use fairlead_core::report::IpvsCount;
 use fairlead_kernel::ipvs::handle::{Ipvs, Op};
 
+use crate::any::never;
 use crate::build::{service, slice};
 use crate::node::{Fakes, Node, tcp};
 
@@ -151,7 +152,7 @@ fn a_restart_goes_on_waiting() {
     let mut before = web(&["10.1.0.1", "10.1.0.2"]);
     connect(&mut before, "10.1.0.1", 1, 0);
     before.change([endpoints(&["10.1.0.2"])]);
-    let mut node = Node::new(before.fakes(), || Box::new(|_| None));
+    let mut node = Node::new(before.fakes(), never);
     let changes = [
         service("web", "10.96.0.1").tcp(80).into(),
         endpoints(&["10.1.0.2"]),

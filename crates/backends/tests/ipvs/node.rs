@@ -2,28 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
 
-use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::engine::Engine;
 use fairlead_backends::ipvs::{Ipvs, Parts};
 use fairlead_backends::nftables::table;
 use fairlead_core::address::Family;
 use fairlead_core::api::Change;
-use fairlead_core::model::Model;
-use fairlead_core::report::Report;
-use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings};
-use fairlead_kernel::fault::{Call, Fault, Faulty};
+use fairlead_kernel::fault::Faulty;
 use fairlead_kernel::ipvs::fake::FakeIpvs;
 use fairlead_kernel::ipvs::server::{Protocol, VirtualAddress};
 use fairlead_kernel::link::FakeDevice;
 use fairlead_kernel::nft::fake::FakeNft;
 
-use crate::build::HERE;
+use crate::any;
+pub(crate) use crate::any::settings;
+use crate::any::{Faults, never};
 
 /// The node's own addresses.
 pub(crate) const HOST: [&str; 3] = ["192.0.2.10", "2001:db8::10", "fe80::10"];
 
-type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
 type Failing<H> = Faulty<H, Faults>;
 type Kernel = Parts<Failing<FakeIpvs>, Failing<FakeNft>, Failing<FakeDevice>>;
 
@@ -35,13 +32,8 @@ pub(crate) struct Fakes {
     pub(crate) device: FakeDevice,
 }
 
-/// A node: a model, an engine, parts of a kernel that may fail, and a clock.
-pub(crate) struct Node {
-    pub(crate) model: Model,
-    pub(crate) engine: Engine<Ipvs, Kernel>,
-    pub(crate) host: Vec<IpAddr>,
-    pub(crate) now: Instant,
-}
+/// A node on parts of a kernel that may fail.
+pub(crate) type Node = any::Node<Ipvs, Kernel>;
 
 impl Node {
     /// A node whose kernel fails as told.
@@ -51,7 +43,7 @@ impl Node {
 
     /// A node that serves these families alone.
     pub(crate) fn of_families(fakes: Fakes, families: &[Family]) -> Node {
-        Node::with(fakes, || Box::new(|_| None), families)
+        Node::with(fakes, never, families)
     }
 
     fn with(fakes: Fakes, mut faults: impl FnMut() -> Faults, families: &[Family]) -> Node {
@@ -60,55 +52,13 @@ impl Node {
             nft: Faulty::new(fakes.nft, faults()),
             device: Faulty::new(fakes.device, faults()),
         };
-        Node {
-            model: Model::new(settings()),
-            engine: Engine::new(Ipvs::default(), parts, families),
-            host: HOST.iter().map(|ip| ip.parse().unwrap()).collect(),
-            now: Instant::now(),
-        }
+        let engine = Engine::new(Ipvs::default(), parts, families);
+        Node::on(engine, settings(), &HOST)
     }
 
     /// A node whose kernel never fails, after these changes and syncs.
     pub(crate) fn settled(fakes: Fakes, changes: impl IntoIterator<Item = Change>) -> Node {
-        let mut node = Node::new(fakes, || Box::new(|_| None));
-        node.apply(changes);
-        node.settle();
-        node
-    }
-
-    pub(crate) fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
-        for change in changes {
-            self.model.apply(change);
-        }
-    }
-
-    /// Syncs once.
-    pub(crate) fn sync(&mut self) -> Result<Report, SyncError> {
-        let synced = self.engine.sync(&mut self.model, &self.host, self.now);
-        synced.map(|synced| synced.report)
-    }
-
-    /// Syncs after these changes.
-    pub(crate) fn change(&mut self, changes: impl IntoIterator<Item = Change>) -> Report {
-        self.apply(changes);
-        self.sync().unwrap()
-    }
-
-    /// Syncs until nothing is left to do, however often the kernel fails.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..1000 {
-            let done = self.sync().is_ok() && self.engine.wants_sync_at().is_none();
-            if done {
-                return;
-            }
-            self.now += Duration::from_secs(2);
-        }
-        panic!("does not settle: {:?}", self.sync());
-    }
-
-    /// Lets time go by.
-    pub(crate) fn wait(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
+        Node::new(fakes, never).settled_after(changes)
     }
 
     pub(crate) fn ipvs(&mut self) -> &mut FakeIpvs {
@@ -187,18 +137,6 @@ fn lines(op: &fairlead_kernel::nft::ruleset::Op) -> Vec<String> {
             elements.iter().map(line).collect()
         }
         op => vec![format!("{op:?}")],
-    }
-}
-
-pub(crate) fn settings() -> Settings {
-    Settings {
-        node_name: HERE.to_owned(),
-        detect_local: DetectLocal::NodeCidr,
-        node_port_addresses: NodePortAddresses {
-            all: true,
-            ..NodePortAddresses::default()
-        },
-        ..Settings::default()
     }
 }
 

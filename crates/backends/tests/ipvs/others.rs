@@ -10,6 +10,7 @@ use fairlead_kernel::ipvs::handle::{Ipvs, Op};
 use fairlead_kernel::ipvs::server::{Flags, RealServer, SchedulerName, VirtualServer};
 use fairlead_kernel::ipvs::watched::WatchedIpvs;
 
+use crate::any::never;
 use crate::build::{service, slice};
 use crate::node::{Fakes, HOST, Node, set, settings, tcp};
 
@@ -51,7 +52,7 @@ fn kube_proxys_virtual_servers_are_taken_over() {
     let mut node = Node::settled(with(&there), []);
     // Nothing is served: all of it is gone. Now with a Service from the beginning.
     assert_eq!(node.ipvs().saved(), "");
-    let mut node = Node::new(with(&there), || Box::new(|_| None));
+    let mut node = Node::new(with(&there), never);
     let endpoints = slice("web-a", "web")
         .tcp(8080)
         .endpoints(&["10.1.0.1", "10.1.0.2"]);
@@ -88,7 +89,7 @@ fn virtual_servers_in_excluded_networks_stay_with_their_real_servers() {
         real("198.51.100.1:80", "10.1.0.3:8080", 7),
         server("[2001:db8:2::1]:80", "rr"),
     ];
-    let mut node = Node::new(with(&there), || Box::new(|_| None));
+    let mut node = Node::new(with(&there), never);
     let busy = "10.1.0.3:8080".parse().unwrap();
     let ipvs = node.ipvs();
     assert!(ipvs.set_connections(tcp("198.51.100.1:80"), busy, 1, 0));
@@ -115,7 +116,7 @@ fn a_real_server_that_was_found_without_weight_serves_again_if_it_is_wanted() {
         real("10.96.0.1:80", "10.1.0.1:8080", 0),
         real("10.96.0.1:80", "10.1.0.2:8080", 0),
     ];
-    let mut node = Node::new(with(&there), || Box::new(|_| None));
+    let mut node = Node::new(with(&there), never);
     let endpoints = slice("web-a", "web").tcp(8080).endpoints(&["10.1.0.1"]);
     node.change([service("web", "10.96.0.1").tcp(80).into(), endpoints.into()]);
     let expected = "\

@@ -6,6 +6,7 @@ use fairlead_core::scheduling::{Scheduler, Scheduling};
 use fairlead_core::settings::{IpvsSettings, Settings};
 use fairlead_kernel::ipvs::fake::FakeIpvs;
 
+use crate::any::never;
 use crate::build::{name, service, slice};
 use crate::node::{Fakes, Node, settings};
 
@@ -24,7 +25,7 @@ fn with_default(default: Scheduler, schedulers: &[&str]) -> Node {
         ipvs: FakeIpvs::with_schedulers(schedulers),
         ..Fakes::default()
     };
-    let mut node = Node::new(fakes, || Box::new(|_| None));
+    let mut node = Node::new(fakes, never);
     node.model.set_settings(Settings {
         ipvs: IpvsSettings {
             scheduling: Scheduling::from(default),

@@ -5,6 +5,7 @@ use fairlead_core::api::{Change, Kind};
 use fairlead_core::settings::{NodePortAddresses, Settings};
 use fairlead_kernel::link::DeviceOp;
 
+use crate::any::never;
 use crate::build::{service, slice};
 use crate::node::{Fakes, HOST, Node, set, settings};
 
@@ -158,7 +159,7 @@ fn node_ports_are_at_no_link_local_address() {
 #[test]
 fn node_ports_are_at_the_addresses_given() {
     let web = service("web", "10.96.0.1").tcp(80).node_port(30080);
-    let mut node = Node::new(Fakes::default(), || Box::new(|_| None));
+    let mut node = Node::new(Fakes::default(), never);
     node.model.set_settings(Settings {
         node_port_addresses: NodePortAddresses {
             networks: vec!["198.51.100.0/24".parse().unwrap()],

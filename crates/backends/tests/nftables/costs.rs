@@ -4,6 +4,7 @@ use fairlead_core::api::{Change, Kind, TrafficPolicy};
 use fairlead_core::report::Report;
 use fairlead_kernel::nft::fake::FakeNft;
 
+use crate::any::never;
 use crate::build::{name, service, slice};
 use crate::kernel::Node;
 
@@ -59,7 +60,7 @@ fn a_start_costs_the_rules_and_the_elements_that_differ() {
     // What a start on a kernel that has the one costs, when the cluster has the other.
     let start = |there: [Change; 2], wanted: [Change; 2]| {
         let kernel = Node::settled(FakeNft::new(), there).kernel().clone();
-        let mut node = Node::new(kernel, Box::new(|_| None));
+        let mut node = Node::new(kernel, never());
         for change in wanted {
             node.model.apply(change);
         }

@@ -1,77 +1,35 @@
 //! A fake kernel with an engine on it, and what its tables mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
-use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::engine::Engine;
 use fairlead_backends::nftables::{Nftables, table};
 use fairlead_core::address::Family;
 use fairlead_core::api::Change;
-use fairlead_core::model::Model;
-use fairlead_core::report::Report;
-use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings};
-use fairlead_kernel::fault::{Call, Fault, Faulty};
+use fairlead_core::settings::{NodePortAddresses, Settings};
+use fairlead_kernel::fault::Faulty;
 use fairlead_kernel::nft::fake::FakeNft;
 use fairlead_kernel::nft::ruleset::{Data, Element, Op, Verdict};
 
-use crate::build::HERE;
+use crate::any::{self, Faults, never};
 
-/// What decides on the faults of a handle.
-pub(crate) type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
-
-/// A node: a model, an engine, a fake kernel that may fail, and a clock.
-pub(crate) struct Node {
-    pub(crate) model: Model,
-    pub(crate) engine: Engine<Nftables, Faulty<FakeNft, Faults>>,
-    now: Instant,
-}
+/// A node on a fake kernel that may fail.
+pub(crate) type Node = any::Node<Nftables, Faulty<FakeNft, Faults>>;
 
 impl Node {
     /// A node whose kernel fails as told.
     pub(crate) fn new(kernel: FakeNft, faults: Faults) -> Node {
         let settings = Settings {
-            node_name: HERE.to_owned(),
-            detect_local: DetectLocal::NodeCidr,
             node_port_addresses: NodePortAddresses::primary(),
-            ..Settings::default()
+            ..any::settings()
         };
         let engine = Engine::new(Nftables, Faulty::new(kernel, faults), &Family::BOTH);
-        Node {
-            model: Model::new(settings),
-            engine,
-            now: Instant::now(),
-        }
+        Node::on(engine, settings, &["192.0.2.10"])
     }
 
     /// A node whose kernel never fails, after these changes and a sync.
     pub(crate) fn settled(kernel: FakeNft, changes: impl IntoIterator<Item = Change>) -> Node {
-        let mut node = Node::new(kernel, Box::new(|_| None));
-        for change in changes {
-            node.model.apply(change);
-        }
-        node.settle();
-        node
-    }
-
-    /// Syncs once.
-    pub(crate) fn sync(&mut self) -> Result<Report, SyncError> {
-        let host: [IpAddr; 1] = [IpAddr::from([192, 0, 2, 10])];
-        self.engine
-            .sync(&mut self.model, &host, self.now)
-            .map(|synced| synced.report)
-    }
-
-    /// Syncs until nothing is left to do, however often the kernel fails.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..1000 {
-            let done = self.sync().is_ok() && self.engine.wants_sync_at().is_none();
-            if done {
-                return;
-            }
-            self.now += Duration::from_secs(2);
-        }
-        panic!("does not settle: {:?}", self.sync());
+        Node::new(kernel, never()).settled_after(changes)
     }
 
     /// The kernel.

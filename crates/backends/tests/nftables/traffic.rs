@@ -11,6 +11,7 @@ use fairlead_kernel::nft::fake::FakeNft;
 use fairlead_kernel::nft::handle::CallError;
 use fairlead_kernel::nft::ruleset::{Bytes, SetName, TableId};
 
+use crate::any::never;
 use crate::build::{ELSEWHERE, name, service, slice};
 use crate::kernel::{Node, meaning};
 
@@ -407,16 +408,13 @@ fn the_kernel_is_read_the_less_often_the_longer_it_takes() {
 fn counted(on: bool) -> Settings {
     Settings {
         traffic_counters: on,
-        ..Node::new(FakeNft::new(), Box::new(|_| None))
-            .model
-            .settings()
-            .clone()
+        ..Node::new(FakeNft::new(), never()).model.settings().clone()
     }
 }
 
 #[test]
 fn without_counters_nothing_counts_but_what_is_refused() {
-    let mut node = Node::new(FakeNft::new(), Box::new(|_| None));
+    let mut node = Node::new(FakeNft::new(), never());
     node.model.set_settings(counted(false));
     for change in web("web", "10.96.0.1") {
         node.model.apply(change);

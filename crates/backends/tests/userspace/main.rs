@@ -1,6 +1,9 @@
 //! The userspace mode against strict fakes: what is there depends on what the cluster is, not on how
 //! it became so; packets go where the routes say; every change costs what it touches.
 
+#[path = "../any/mod.rs"]
+#[allow(dead_code, reason = "other modes' tests use the rest")]
+mod any;
 #[path = "../../../core/tests/build/mod.rs"]
 mod build;
 mod costs;

@@ -1,29 +1,25 @@
 //! A relay and a kernel that are fakes, with an engine on them.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
-use fairlead_backends::engine::{Engine, SyncError};
+use fairlead_backends::engine::Engine;
 use fairlead_backends::userspace::{Parts, Userspace};
 use fairlead_core::address::Family;
 use fairlead_core::api::Change;
-use fairlead_core::model::Model;
-use fairlead_core::report::Report;
-use fairlead_core::settings::{DetectLocal, NodePortAddresses, Settings, UserspaceSettings};
+use fairlead_core::settings::{Settings, UserspaceSettings};
 use fairlead_kernel::fault::{Call, Fault, Faulty};
 use fairlead_kernel::nft::fake::FakeNft;
 use fairlead_kernel::routing::FakeRouting;
 use fairlead_relay::fake::FakeRelay;
 use fairlead_relay::handle::{Listener, ListenerAddress, Op, Refusal, Relay, Relayed, Upstream};
 
-use crate::build::{HERE, name};
+use crate::any::{self, Faults, never};
+use crate::build::name;
 use crate::meaning::Meaning;
 
 /// The node's own addresses. No Service has one of them.
 pub(crate) const HOST: [&str; 2] = ["192.0.2.77", "2001:db8::77"];
 
-type Faults = Box<dyn FnMut(Call) -> Option<Fault>>;
 type Failing<H> = Faulty<H, Faults>;
 type Kernel = Parts<Flaky, Failing<FakeNft>, Failing<FakeRouting>>;
 
@@ -66,13 +62,8 @@ pub(crate) struct Fakes {
     pub(crate) routing: FakeRouting,
 }
 
-/// A node: a model, an engine, a relay and a kernel that may fail, and a clock.
-pub(crate) struct Node {
-    pub(crate) model: Model,
-    pub(crate) engine: Engine<Userspace, Kernel>,
-    pub(crate) host: Vec<IpAddr>,
-    pub(crate) now: Instant,
-}
+/// A node on a relay and a kernel that may fail.
+pub(crate) type Node = any::Node<Userspace, Kernel>;
 
 impl Node {
     /// A node whose relay and kernel fail as told.
@@ -82,12 +73,11 @@ impl Node {
 
     /// A node with other settings.
     pub(crate) fn with(fakes: Fakes, settings: Settings) -> Node {
-        Node::of(fakes, settings, || Box::new(|_| None), &Family::BOTH)
+        Node::of(fakes, settings, never, &Family::BOTH)
     }
 
     /// A node that serves one family alone.
     pub(crate) fn of_family(family: Family) -> Node {
-        let never = || -> Faults { Box::new(|_| None) };
         Node::of(Fakes::default(), settings(), never, &[family])
     }
 
@@ -105,55 +95,13 @@ impl Node {
             nft: Faulty::new(fakes.nft, faults()),
             routing: Faulty::new(fakes.routing, faults()),
         };
-        Node {
-            model: Model::new(settings),
-            engine: Engine::new(Userspace::default(), parts, families),
-            host: HOST.iter().map(|ip| ip.parse().unwrap()).collect(),
-            now: Instant::now(),
-        }
+        let engine = Engine::new(Userspace::default(), parts, families);
+        Node::on(engine, settings, &HOST)
     }
 
     /// A node where nothing fails, after these changes and syncs.
     pub(crate) fn settled(fakes: Fakes, changes: impl IntoIterator<Item = Change>) -> Node {
-        let mut node = Node::with(fakes, settings());
-        node.apply(changes);
-        node.settle();
-        node
-    }
-
-    pub(crate) fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
-        for change in changes {
-            self.model.apply(change);
-        }
-    }
-
-    /// Syncs once.
-    pub(crate) fn sync(&mut self) -> Result<Report, SyncError> {
-        let synced = self.engine.sync(&mut self.model, &self.host, self.now);
-        synced.map(|synced| synced.report)
-    }
-
-    /// Syncs after these changes.
-    pub(crate) fn change(&mut self, changes: impl IntoIterator<Item = Change>) -> Report {
-        self.apply(changes);
-        self.sync().unwrap()
-    }
-
-    /// Syncs until nothing is left to do, however often something fails.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..3000 {
-            let done = self.sync().is_ok() && self.engine.wants_sync_at().is_none();
-            if done {
-                return;
-            }
-            self.wait(2);
-        }
-        panic!("does not settle: {:?}", self.sync());
-    }
-
-    /// Lets time go by.
-    pub(crate) fn wait(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
+        Node::with(fakes, settings()).settled_after(changes)
     }
 
     pub(crate) fn relay(&mut self) -> &mut FakeRelay {
@@ -208,14 +156,8 @@ impl Node {
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        node_name: HERE.to_owned(),
-        detect_local: DetectLocal::NodeCidr,
-        node_port_addresses: NodePortAddresses {
-            all: true,
-            ..NodePortAddresses::default()
-        },
         traffic_counters: false,
-        ..Settings::default()
+        ..any::settings()
     }
 }
 
