@@ -28,6 +28,7 @@ mod expected;
 mod lab;
 mod machine;
 mod network;
+mod patience;
 mod pod;
 mod probe;
 
@@ -46,6 +47,7 @@ pub use lab::Lab;
 pub use machine::{Machine, MachineError};
 pub use network::{NODE_V4, NODE_V6, Network, Place, is_local_pod};
 pub use outcome::{Failure, Outcome, Outcomes, Source};
+pub use patience::wait_for_a_slow_machine;
 pub use pod::{PORTS, Pods};
-pub use probe::{Answer, Series, wait_for_a_slow_machine};
+pub use probe::{Answer, Series};
 pub use questions::{Question, questions};

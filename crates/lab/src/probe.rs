@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::str;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use fairlead_core::address::{Family, Protocol};
 use nix::sys::socket::setsockopt;
@@ -16,27 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::client::Client;
 use crate::outcome::{Failure, Outcome, Source};
-
-/// How long a probe waits for the connection, and then for the answer. The recorded outcomes were
-/// made with as much: what has not answered by then counts as dropped.
-const PATIENCE: Duration = Duration::from_millis(350);
-
-/// The same on a slow machine: less than the second after which TCP sends again what was lost (RFC
-/// 6298), so that a loss is still to be seen.
-const SLOW_PATIENCE: Duration = Duration::from_millis(900);
-
-static IS_SLOW: AtomicBool = AtomicBool::new(false);
-
-/// Tells all probes of this process that the machine is slow, such as an emulated one: they wait longer
-/// until they take no answer for none.
-pub fn wait_for_a_slow_machine() {
-    IS_SLOW.store(true, Ordering::Relaxed);
-}
-
-/// The same for SCTP, which few hosts have: it is asked in an emulated machine, whose processor may
-/// have to wait for the host's. It leaves time to send a chunk again (RTO.Initial, RFC 9260: 1 s;
-/// Linux: 3 s).
-const SCTP_PATIENCE: Duration = Duration::from_secs(8);
+use crate::patience::Patience;
 
 /// After so many failures and no answer a series is over: the others would fail too.
 const ENOUGH_FAILURES: usize = 4;
@@ -69,7 +47,8 @@ impl Series {
         let source = client.source(Family::of(to.ip()));
         let mut series = Series::default();
         for _ in 0..tries {
-            series.count(attempt(protocol, source, to));
+            let patience = Patience::of(protocol, !series.by_endpoint.is_empty());
+            series.count(attempt(protocol, source, to, patience));
             if series.is_hopeless() {
                 break;
             }
@@ -123,8 +102,14 @@ impl Series {
 }
 
 /// Connects once and reads who answers.
-fn attempt(protocol: Protocol, source: Option<IpAddr>, to: SocketAddr) -> Result<Answer, Failure> {
-    let (own, text) = exchange(protocol, source, to).map_err(|error| failure(&error))?;
+fn attempt(
+    protocol: Protocol,
+    source: Option<IpAddr>,
+    to: SocketAddr,
+    patience: Patience,
+) -> Result<Answer, Failure> {
+    let met = exchange(protocol, source, to, patience);
+    let (own, text) = met.map_err(|error| failure(&error))?;
     parse(&text, own).ok_or(Failure::Closed)
 }
 
@@ -133,6 +118,7 @@ fn exchange(
     protocol: Protocol,
     source: Option<IpAddr>,
     to: SocketAddr,
+    patience: Patience,
 ) -> io::Result<(Option<IpAddr>, Vec<u8>)> {
     let kind = if protocol == Protocol::Udp {
         Type::DGRAM
@@ -157,17 +143,12 @@ fn exchange(
         }
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
-    let patience = match protocol {
-        Protocol::Sctp => SCTP_PATIENCE,
-        Protocol::Tcp | Protocol::Udp if IS_SLOW.load(Ordering::Relaxed) => SLOW_PATIENCE,
-        Protocol::Tcp | Protocol::Udp => PATIENCE,
-    };
-    match socket.connect_timeout(&to.into(), patience) {
+    match socket.connect_timeout(&to.into(), patience.connection) {
         // Connected, answered, closed and forgotten by the pod before this was looked at.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         connected => connected?,
     }
-    socket.set_read_timeout(Some(patience))?;
+    socket.set_read_timeout(Some(patience.answer))?;
     if protocol == Protocol::Udp {
         socket.send(b"who are you?")?;
     }

@@ -9,7 +9,9 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::flows::{Clients, client, connected, flows, flows_from, heard, is_asked, leads};
+use crate::flows::{
+    Clients, client, connected, flows, flows_from, heard, heard_soon, is_asked, leads,
+};
 use crate::objects::{service, slice};
 use crate::rig::follow::MARKER;
 use crate::rig::{Folder, Proxy};
@@ -114,7 +116,10 @@ fn flows_that_began_before_their_service_are_deleted() -> Result<(), Failed> {
     proxy.settle(&mut folder)?;
     let asked = "203.0.113.22:53";
     let client = Clients(vec![(client(&lab, asked)?, asked.to_owned())]);
-    assert!(heard(&client.0[0].0).is_err(), "there is no Service yet");
+    assert!(
+        heard_soon(&client.0[0].0).is_err(),
+        "there is no Service yet"
+    );
     assert!(
         is_asked(&lab, &[asked])?,
         "the node has to know the flow:\n{}",
@@ -231,7 +236,7 @@ fn flows_of_pods_and_of_the_node_follow_the_endpoints_here() -> Result<(), Faile
         for from in [Client::Pod, Client::Node] {
             let place = lab.network().place_of(from);
             let client = connected(place.run(|| UdpSocket::bind(any))??, asked)?;
-            assert!(heard(&client).is_err(), "{from} meets a pod elsewhere");
+            assert!(heard_soon(&client).is_err(), "{from} meets a pod elsewhere");
             clients.0.push((client, (*asked).to_owned()));
         }
     }

@@ -10,6 +10,12 @@ use libtest_mimic::Failed;
 use crate::rig::Proxy;
 use crate::watch::{eventually, on_node};
 
+/// How long an answer may take on a machine that has more to do.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Who has not answered by then is taken to be silent.
+const SILENCE: Duration = Duration::from_millis(500);
+
 /// Whether the node knows a flow that was begun to one of these.
 pub(crate) fn is_asked(lab: &Lab, destinations: &[&str]) -> Result<bool, Failed> {
     let flows = flows(lab)?;
@@ -37,8 +43,16 @@ impl Clients {
 
     /// Whether every client meets an endpoint that says this of itself.
     pub(crate) fn all_meet(&self, endpoint: &str) -> Result<(), Failed> {
+        self.meet(endpoint, heard)
+    }
+
+    fn meet(
+        &self,
+        endpoint: &str,
+        ask: fn(&UdpSocket) -> std::io::Result<String>,
+    ) -> Result<(), Failed> {
         for (socket, asked) in &self.0 {
-            let answer = heard(socket).map_err(|error| format!("{asked}: {error}"))?;
+            let answer = ask(socket).map_err(|error| format!("{asked}: {error}"))?;
             if !answer.contains(endpoint) {
                 return Err(format!("{asked} led to {answer}, not to {endpoint}").into());
             }
@@ -48,7 +62,7 @@ impl Clients {
 
     /// The same, after a while.
     pub(crate) fn eventually_meet(&self, endpoint: &str, proxy: &Proxy<'_>) -> Result<(), Failed> {
-        eventually(endpoint, || Ok(self.all_meet(endpoint).is_ok()))
+        eventually(endpoint, || Ok(self.meet(endpoint, heard_soon).is_ok()))
             .map(drop)
             .map_err(|error| proxy.failed(error.message().unwrap_or_default()))
     }
@@ -67,12 +81,21 @@ pub(crate) fn client(lab: &Lab, asked: &str) -> Result<UdpSocket, Failed> {
 pub(crate) fn connected(socket: UdpSocket, to: &str) -> Result<UdpSocket, Failed> {
     let to: SocketAddr = to.parse()?;
     socket.connect(to)?;
-    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
     Ok(socket)
 }
 
 /// Asks once more, and returns what the endpoint says of itself.
 pub(crate) fn heard(socket: &UdpSocket) -> std::io::Result<String> {
+    ask(socket, ANSWER)
+}
+
+/// The same where nobody should answer, or where it is asked again.
+pub(crate) fn heard_soon(socket: &UdpSocket) -> std::io::Result<String> {
+    ask(socket, SILENCE)
+}
+
+fn ask(socket: &UdpSocket, limit: Duration) -> std::io::Result<String> {
+    socket.set_read_timeout(Some(limit))?;
     socket.send(b"who are you?")?;
     let mut answer = [0; 100];
     let length = socket.recv(&mut answer)?;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::held::{self, Held};
 use super::node::{Real, dns, reals, start, web};
-use crate::flows::{connected, heard};
+use crate::flows::{connected, heard, heard_soon};
 use crate::objects::slice;
 use crate::rig::{Folder, Proxy};
 use crate::watch::{eventually, within};
@@ -97,7 +97,7 @@ pub(super) fn a_flow_of_datagrams_goes_elsewhere_at_once() -> Result<(), Failed>
     }
     // The datagram that finds its endpoint gone is lost.
     eventually("it meets the other", || {
-        Ok(heard(&client).is_ok_and(|answer| answer.starts_with(other)))
+        Ok(heard_soon(&client).is_ok_and(|answer| answer.starts_with(other)))
     })
     .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
     proxy.end(Signal::SIGTERM)
