@@ -47,6 +47,13 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// How often an endpoint that never answers may have been tried so long after it was first: again a
+/// second after the first failure, two seconds after the next, four after that. A test that is held up
+/// comes upon these trials, too.
+pub(crate) fn most_failures(since: Instant) -> u64 {
+    u64::from((1 + since.elapsed().as_secs()).ilog2()) + 1
+}
+
 /// Runs a script, which must succeed.
 pub(crate) fn sh(script: &str) {
     let output = Command::new("sh").args(["-ec", script]).output().unwrap();

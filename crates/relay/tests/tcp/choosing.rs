@@ -10,7 +10,7 @@ use fairlead_relay::counts::{Refused, Sums};
 use fairlead_relay::handle::{Op, Relay};
 use fairlead_relay::settings::Settings;
 
-use crate::harness::{LONG, eventually, sh};
+use crate::harness::{LONG, eventually, most_failures, sh};
 use crate::world::{
     World, ask, connect, held, host, name, named, reset, settings, upstream, world,
 };
@@ -54,18 +54,26 @@ fn an_endpoint_that_refuses_is_passed_over() {
         let to = world.serve(11000, &endpoints);
         let begin = Instant::now();
         let answers = answers(to, 12);
-        assert!(begin.elapsed() < Duration::from_secs(1));
         assert!(
             answers.iter().all(|who| (1..=3).contains(who)),
             "{answers:?}"
         );
-        // It is set aside when it has refused for the first time.
-        let counts = world.counts(11000);
-        assert_eq!(counts.sums.connections, 12);
-        assert!((1..=2).contains(&counts.sums.dial_failures), "{counts:?}");
-        assert_eq!(counts.sums.dial_failures, counts.sums.dial_retries);
-        assert_eq!(counts.now.set_aside, 1);
+        assert_eq!(world.counts(11000).sums.connections, 12);
+        assert_one_is_set_aside(world, begin);
     });
+}
+
+/// One endpoint is set aside since it failed for the first time, which was after `begin`. Whoever came
+/// to it was carried to another one.
+fn assert_one_is_set_aside(world: &World, begin: Instant) {
+    let counts = world.counts(11000);
+    let may_have_failed = 1..=most_failures(begin);
+    assert!(
+        may_have_failed.contains(&counts.sums.dial_failures),
+        "{counts:?}"
+    );
+    assert_eq!(counts.sums.dial_failures, counts.sums.dial_retries);
+    assert_eq!(counts.now.set_aside, 1);
 }
 
 fn black_hole(endpoint: SocketAddr) {
@@ -77,29 +85,43 @@ fn black_hole(endpoint: SocketAddr) {
 }
 
 fn a_black_hole_costs_the_first_step_alone() {
-    world(settings(), |world| {
+    // Whoever had to wait for the second step would not be answered in time.
+    let step = Duration::from_secs(1);
+    let settings = Settings {
+        dial_timeouts: [step, 3 * LONG].into(),
+        ..settings()
+    };
+    world(settings, |world| {
         let mut endpoints = three();
         black_hole(host(4, 80));
         endpoints.push(host(4, 80));
         let to = world.serve(11000, &endpoints);
-        let waits: Vec<Duration> = (0..30)
-            .map(|_| {
-                let begin = Instant::now();
-                ask(to).unwrap();
-                begin.elapsed()
-            })
-            .collect();
-        let slow: Vec<&Duration> = waits.iter().filter(|wait| wait.as_millis() > 200).collect();
-        assert_eq!(slow.len(), 1, "{waits:?}");
-        assert!(slow[0].as_millis() < 450, "{waits:?}");
+        let begin = Instant::now();
+        answers(to, 30);
+        assert!(begin.elapsed() >= step);
+        assert_one_is_set_aside(world, begin);
     });
 }
 
 fn an_endpoint_that_dies_disturbs_its_own_connections_alone() {
-    world(settings(), |world| {
+    let settings = Settings {
+        dial_timeouts: [Duration::from_millis(250), 3 * LONG].into(),
+        ..settings()
+    };
+    world(settings, |world| {
         let to = world.serve(11000, &three());
-        let asking = thread::spawn(move || (0..600).filter(|_| ask(to).is_err()).count());
-        thread::sleep(Duration::from_millis(10));
+        let handle = world.relay.handle();
+        let has_died = move || handle.counts().upstreams[&name(11000)].now.set_aside == 1;
+        // Some before, and enough after it.
+        let asking = thread::spawn(move || {
+            let (mut failed, mut left) = (0, 100);
+            while left > 0 && failed <= 1 {
+                left -= usize::from(has_died());
+                failed += usize::from(ask(to).is_err());
+            }
+            failed
+        });
+        eventually("it goes on", || world.sums(11000).connections > 10);
         black_hole(host(2, 80));
         // Its SYN was answered, its name was never heard.
         let failed = asking.join().unwrap();
@@ -107,10 +129,10 @@ fn an_endpoint_that_dies_disturbs_its_own_connections_alone() {
     });
 }
 
-/// Gives an endpoint that does not answer for now, however often it is dialled.
+/// Gives an endpoint that does not answer for now. It is dialled for longer than anybody waits.
 fn with_a_black_hole(test: impl FnOnce(&mut World, SocketAddr, Receiver<TcpStream>) + Send) {
     let settings = Settings {
-        dial_timeouts: [Duration::from_millis(500); 8].into(),
+        dial_timeouts: [3 * LONG; 2].into(),
         ..settings()
     };
     world(settings, |world| {
@@ -126,9 +148,7 @@ fn who_leaves_while_an_endpoint_is_dialled_is_dialled_for_no_more() {
         let client = connect(to);
         eventually("it is dialled", || world.now(11000).connections == 1);
         reset(client);
-        let begin = Instant::now();
         eventually("it is over", || world.now(11000).connections == 0);
-        assert!(begin.elapsed() < Duration::from_millis(400));
         sh("nft flush ruleset");
         let called = connections.recv_timeout(Duration::from_secs(2));
         assert!(called.is_err(), "{called:?}");
@@ -137,10 +157,12 @@ fn who_leaves_while_an_endpoint_is_dialled_is_dialled_for_no_more() {
 }
 
 fn who_has_said_all_while_an_endpoint_is_dialled_is_answered() {
-    with_a_black_hole(|_, to, connections| {
+    with_a_black_hole(|world, to, connections| {
         let mut client = connect(to);
         client.write_all(b"question").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
+        eventually("it is dialled", || world.now(11000).connections == 1);
+        // For the relay to hear of the end, too.
         thread::sleep(Duration::from_millis(100));
         sh("nft flush ruleset");
         let mut endpoint = connections.recv_timeout(LONG).unwrap();

@@ -22,9 +22,11 @@ pub(crate) struct World {
     pub(crate) relay: SocketRelay,
 }
 
-/// Settings of a relay that takes what is not brought by rules.
+/// Settings of a relay that takes what is not brought by rules. Nobody who is there is taken to be
+/// away because the machine is busy.
 pub(crate) fn settings() -> Settings {
     Settings {
+        dial_timeouts: [LONG; 4].into(),
         takes_direct: true,
         threads: 2,
         ..Settings::default()
