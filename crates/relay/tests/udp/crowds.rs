@@ -1,14 +1,13 @@
 //! More clients than there are places for.
 
 use std::fs;
-use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use fairlead_relay::settings::Settings;
 
 use crate::harness::eventually;
-use crate::world::{Client, World, client, endpoint, world, world_with};
+use crate::world::{Client, SOON, World, client, endpoint, world, world_with};
 
 crate::tests![
     when_there_are_too_many_who_is_idle_the_longest_goes,
@@ -55,10 +54,13 @@ fn a_flood_of_one_service_leaves_the_clients_of_another_alone() {
         let flooded = world.serve(1, &endpoints);
         let clients: Vec<_> = (0..50).map(|_| client("192.0.2.1:0")).collect();
         let before: Vec<u8> = clients.iter().map(|client| client.whom(quiet)).collect();
-        for number in 0..5_000 {
-            client(&format!("192.0.2.{}:0", 2 + number % 200)).send(b"flood", flooded);
-        }
-        eventually("all have come", || world.counts(1).sums.sessions >= 4_000);
+        // Some are lost where more come than may wait.
+        eventually("enough have come", || {
+            for number in 0..5_000 {
+                client(&format!("192.0.2.{}:0", 2 + number % 200)).send(b"flood", flooded);
+            }
+            world.counts(1).sums.sessions >= 4_000
+        });
         assert!(world.sessions(1) <= 400);
         for (client, before) in clients.iter().zip(before) {
             assert_eq!(client.whom(quiet), before);
@@ -101,7 +103,7 @@ fn where_others_have_all_ports_clients_share_what_is_left() {
             // (execve(2)): so long the port of a session that has gone is not free.
             let is_served = (0..5).any(|_| {
                 client.send(b"who?", to);
-                client.hear().is_ok()
+                client.hear_within(SOON).is_ok()
             });
             assert!(is_served, "{port}");
         }
@@ -155,10 +157,7 @@ fn meet(crowd: usize, to: SocketAddr) {
         client.send(b"hello", to);
     }
     for client in &clients {
-        let answered = match client.hear() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.ask(b"hello", to),
-            answered => answered.unwrap(),
-        };
+        let answered = client.hear_or_ask_again(b"hello", to);
         assert_eq!((answered.from, &*answered.bytes), (to, &b"hello"[..]));
     }
 }

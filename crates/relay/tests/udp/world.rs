@@ -16,10 +16,10 @@ use fairlead_relay::counts::UpstreamCounts;
 use fairlead_relay::handle::{Listener, ListenerAddress, Op, Relay, Upstream, UpstreamName};
 use fairlead_relay::settings::Settings;
 
-use crate::harness::{sh, upstreams};
+use crate::harness::{LONG, sh, upstreams};
 
-/// Long enough for a datagram that comes.
-const SOON: Duration = Duration::from_secs(2);
+/// Long enough for a datagram that comes, where one may be lost.
+pub(crate) const SOON: Duration = Duration::from_secs(2);
 
 /// The mark of the relay's own datagrams.
 pub(crate) const OWN: u32 = 0x4000;
@@ -218,7 +218,7 @@ pub(crate) struct Answer {
 /// One with an address and port, or any port if it is 0.
 pub(crate) fn client(address: &str) -> Client {
     let socket = UdpSocket::bind(at(address)).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
     Client(socket)
 }
 
@@ -239,6 +239,22 @@ impl Client {
             client,
             bytes: words.next().unwrap().to_vec(),
         })
+    }
+
+    /// Waits so long for an answer.
+    pub(crate) fn hear_within(&self, time: Duration) -> io::Result<Answer> {
+        self.0.set_read_timeout(Some(time)).unwrap();
+        let heard = self.hear();
+        self.0.set_read_timeout(Some(LONG)).unwrap();
+        heard
+    }
+
+    /// Waits for the answer to what was said, and says it again if that was lost.
+    pub(crate) fn hear_or_ask_again(&self, bytes: &[u8], to: SocketAddr) -> Answer {
+        match self.hear_within(SOON) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ask(bytes, to),
+            answered => answered.unwrap(),
+        }
     }
 
     /// Says something and waits for the answer.
