@@ -2,7 +2,8 @@
 
 pub(crate) mod upstreams;
 
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,8 +57,28 @@ pub(crate) fn most_failures(since: Instant) -> u64 {
 
 /// Runs a script, which must succeed.
 pub(crate) fn sh(script: &str) {
-    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+    let output = output(Command::new("sh").args(["-ec", script]));
     assert!(output.status.success(), "{script}: {output:?}");
+}
+
+/// Runs a program to its end.
+pub(crate) fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = start(command.stderr(Stdio::piped()));
+    child.wait_with_output().unwrap()
+}
+
+/// Starts a program.
+pub(crate) fn start(command: &mut Command) -> Child {
+    let _alone = nothing_starts();
+    command.spawn().unwrap()
+}
+
+/// While this is held no test starts a program. One that starts has copies of all descriptors until it
+/// runs (execve(2)): a socket that is closed meanwhile keeps its port.
+pub(crate) fn nothing_starts() -> MutexGuard<'static, ()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The functions of a file that are tests, by their names.

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use socket2::SockRef;
 
-use crate::harness::{LONG, eventually, sh};
+use crate::harness::{LONG, eventually, output, sh};
 use crate::world::{
     address, assert_reset, connect, echo, endpoint, fill, held, host, listener, name, noise,
     read_all, settings, upstream, world,
@@ -73,10 +73,8 @@ fn what_is_said_last_comes_in_one_packet_with_the_end() {
 /// How many packets a connection has received (`tcpi_segs_in`, linux/tcp.h).
 fn segments_in(stream: &TcpStream) -> usize {
     let own = stream.local_addr().unwrap();
-    let output = Command::new("ss")
-        .args(["-tinH", "src", &own.to_string()])
-        .output();
-    let output = String::from_utf8(output.unwrap().stdout).unwrap();
+    let output = output(Command::new("ss").args(["-tinH", "src", &own.to_string()]));
+    let output = String::from_utf8(output.stdout).unwrap();
     let mut fields = output.split_whitespace();
     let segments = fields.find_map(|field| field.strip_prefix("segs_in:"));
     segments.expect(&output).parse().unwrap()

@@ -11,7 +11,7 @@ use fairlead_relay::Drained;
 use fairlead_relay::fake::FakeRelay;
 use fairlead_relay::handle::{ListenerAddress, Op, Refusal, Relay};
 
-use crate::harness::{LONG, eventually};
+use crate::harness::{LONG, eventually, nothing_starts};
 use crate::world::{
     address, ask, assert_reset, connect, echo, held, host, listener, name, named, settings,
     upstream, world,
@@ -43,8 +43,10 @@ fn a_port_in_use_is_refused_and_the_rest_works() {
         assert_eq!(refusals, [Refusal { op: 1, errno }]);
         assert_eq!(ask(address(11001).socket()).unwrap(), 1);
         assert_eq!(world.relay.observe().listeners.len(), 1);
+        let alone = nothing_starts();
         drop(taken);
         assert_eq!(world.relay.apply(&[listen(11000)]), []);
+        drop(alone);
         assert_eq!(ask(address(11000).socket()).unwrap(), 1);
     });
 }
@@ -77,8 +79,10 @@ fn who_else_has_a_port_is_found_out_without_a_trace() {
             at(kinds[1], 11003),
         ];
         assert_eq!(world.relay.in_use(&all), BTreeSet::from(taken));
+        let alone = nothing_starts();
         drop((tcp, tcp_of_both, udp));
         assert_eq!(world.relay.in_use(&all), BTreeSet::new());
+        drop(alone);
         assert_eq!(ask(address(11000).socket()).unwrap(), 1);
     });
 }

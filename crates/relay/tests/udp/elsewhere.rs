@@ -8,7 +8,7 @@ use fairlead_kernel::netns::Netns;
 use fairlead_relay::handle::{Listener, Op, Source};
 use fairlead_relay::settings::Settings;
 
-use crate::harness::{eventually, sh};
+use crate::harness::{eventually, sh, start};
 use crate::world::{
     SERVICES, World, address, at, client, endpoint_at, listener, name, upstream, world,
 };
@@ -30,7 +30,7 @@ impl Host {
     /// One with an address, whose way to everybody leads over `gateway`, an address of this host.
     fn new(device: &str, address: &str, gateway: &str) -> Host {
         let netns = Netns::anonymous().unwrap();
-        let inhabitant = netns.run(|| Command::new("sleep").arg("60").spawn().unwrap());
+        let inhabitant = netns.run(|| start(Command::new("sleep").arg("60")));
         let inhabitant = inhabitant.unwrap();
         let pid = inhabitant.id();
         sh(&format!(

@@ -9,7 +9,7 @@ use fairlead_relay::counts::Refused;
 use fairlead_relay::handle::{Op, Relay};
 use fairlead_relay::settings::Settings;
 
-use crate::harness::{eventually, most_failures, upstreams};
+use crate::harness::{eventually, most_failures, nothing_starts, upstreams};
 use crate::world::{
     Client, Endpoint, World, address, at, client, endpoint, listener, name, upstream, world,
 };
@@ -216,6 +216,7 @@ fn without_endpoints_clients_are_refused() {
 fn a_listener_that_is_closed_forgets_its_clients_and_frees_its_port() {
     world(Settings::default(), |world| {
         let endpoint = endpoint(1);
+        let alone = nothing_starts();
         for round in 1..=20 {
             let to = world.serve(0, [&endpoint]);
             clients(to, 3);
@@ -232,6 +233,7 @@ fn a_listener_that_is_closed_forgets_its_clients_and_frees_its_port() {
         assert_eq!(errno, Some(libc::EADDRINUSE));
         drop(taken);
         world.apply(&[listen]);
+        drop(alone);
     });
 }
 

@@ -16,10 +16,10 @@ use fairlead_relay::counts::UpstreamCounts;
 use fairlead_relay::handle::{Listener, ListenerAddress, Op, Relay, Upstream, UpstreamName};
 use fairlead_relay::settings::Settings;
 
-use crate::harness::{LONG, sh, upstreams};
+use crate::harness::{LONG, nothing_starts, sh, upstreams};
 
 /// Long enough for a datagram that comes, where one may be lost.
-pub(crate) const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(2);
 
 /// The mark of the relay's own datagrams.
 pub(crate) const OWN: u32 = 0x4000;
@@ -197,6 +197,8 @@ impl Drop for Endpoint {
     fn drop(&mut self) {
         self.over.store(true, Relaxed);
         if let Some(thread) = self.thread.take() {
+            // Whoever sends there from now on is refused.
+            let _alone = nothing_starts();
             thread.join().unwrap();
         }
     }
