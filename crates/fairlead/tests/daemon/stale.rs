@@ -40,7 +40,7 @@ const ASKED: [&str; 4] = [
 ];
 
 fn flows_to_an_endpoint_that_is_gone_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     let clients = Clients::ask(&lab, &ASKED, 12)?;
@@ -71,7 +71,7 @@ fn flows_to_an_endpoint_that_is_gone_are_deleted() -> Result<(), Failed> {
 }
 
 fn flows_to_another_port_of_an_endpoint_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     let clients = Clients::ask(&lab, &ASKED, 4)?;
@@ -82,7 +82,7 @@ fn flows_to_another_port_of_an_endpoint_are_deleted() -> Result<(), Failed> {
 }
 
 fn flows_to_a_service_that_has_no_endpoint_any_more_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     let clients = Clients::ask(&lab, &ASKED, 4)?;
@@ -110,7 +110,7 @@ fn flows_to_a_service_that_has_no_endpoint_any_more_are_deleted() -> Result<(), 
 }
 
 fn flows_that_began_before_their_service_are_deleted() -> Result<(), Failed> {
-    let lab = Lab::new()?;
+    let lab = lab()?;
     let mut folder = Folder::new(&[])?;
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
@@ -134,7 +134,7 @@ fn flows_that_began_before_their_service_are_deleted() -> Result<(), Failed> {
 }
 
 fn flows_that_outlived_a_restart_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     let clients = Clients::ask(&lab, &ASKED, 6)?;
@@ -147,7 +147,7 @@ fn flows_that_outlived_a_restart_are_deleted() -> Result<(), Failed> {
 }
 
 fn flows_to_a_service_that_went_while_nobody_ran_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     let _clients = Clients::ask(&lab, &ASKED, 6)?;
@@ -163,7 +163,7 @@ fn flows_to_a_service_that_went_while_nobody_ran_are_deleted() -> Result<(), Fai
 
 /// The endpoint goes on serving, but not for these.
 fn flows_to_destinations_that_were_given_up_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let mut proxy = Proxy::start(&lab, &folder, &flags())?;
     proxy.settle(&mut folder)?;
     let clients = Clients::ask(&lab, &ASKED, 6)?;
@@ -182,7 +182,7 @@ fn flows_to_destinations_that_were_given_up_are_deleted() -> Result<(), Failed> 
 }
 
 fn flows_to_node_ports_on_localhost_are_deleted() -> Result<(), Failed> {
-    let (lab, mut folder) = (Lab::new()?, dns()?);
+    let (lab, mut folder) = (lab()?, dns()?);
     let flags = ["--nodeport-addresses=localhost".to_owned()];
     let mut proxy = Proxy::start(&lab, &folder, &flags)?;
     proxy.settle(&mut folder)?;
@@ -219,7 +219,7 @@ fn flows_of_pods_and_of_the_node_follow_the_endpoints_here() -> Result<(), Faile
             "fd00:10:244:1:8000::",
         ],
     ];
-    let lab = Lab::new()?;
+    let lab = lab()?;
     let spec = json!({
         "clusterIP": "10.96.22.3", "clusterIPs": ["10.96.22.3", "fd00:10:96::3"],
         "ipFamilies": ["IPv4", "IPv6"], "internalTrafficPolicy": "Local",
@@ -265,7 +265,7 @@ fn slice_of(family: &str, addresses: &[&str]) -> serde_json::Value {
 
 /// The node is told of them: not every kernel that tests run on has SCTP.
 fn sctp_associations_with_an_endpoint_that_is_gone_are_deleted() -> Result<(), Failed> {
-    let lab = Lab::new()?;
+    let lab = lab()?;
     let spec = json!({
         "clusterIP": "10.96.22.2", "ports": [{"protocol": "SCTP", "port": 3868}],
     });
@@ -291,6 +291,16 @@ fn sctp_associations_with_an_endpoint_that_is_gone_are_deleted() -> Result<(), F
     .map_err(|_| proxy.failed("it stays"))?;
     assert_eq!(flows_from(&lab, "10.244.2.5")?.len(), 1);
     proxy.end(Signal::SIGTERM)
+}
+
+/// A lab whose node forgets no flow by itself, as it otherwise does after half a minute.
+fn lab() -> Result<Lab, Failed> {
+    let lab = Lab::new()?;
+    for timeout in ["udp_timeout", "udp_timeout_stream"] {
+        let line = format!("sysctl -qw net.netfilter.nf_conntrack_{timeout}=3600");
+        on_node(&lab, &line)?;
+    }
+    Ok(lab)
 }
 
 /// What comes from outside is masqueraded, so that answers come back by the node.

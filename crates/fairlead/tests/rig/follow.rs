@@ -10,11 +10,7 @@ use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
-use super::{FAIRLEAD, Folder, Mode, Proxy};
-
-/// How long Fairlead has to take in a change, on a machine that has more to do than this and to load
-/// modules first.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::{FAIRLEAD, Folder, Mode, PATIENCE, Proxy};
 
 /// An object must be missing for a tenth of a second before Fairlead takes it for deleted.
 const DELETED: Duration = Duration::from_millis(300);

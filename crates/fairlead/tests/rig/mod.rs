@@ -10,4 +10,4 @@ pub(crate) mod proxy;
 
 pub(crate) use folder::Folder;
 pub(crate) use mode::Mode;
-pub(crate) use proxy::{FAIRLEAD, Proxy};
+pub(crate) use proxy::{FAIRLEAD, PATIENCE, Proxy};

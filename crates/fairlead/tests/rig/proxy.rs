@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
@@ -11,6 +12,10 @@ use tempfile::NamedTempFile;
 
 /// The binary under test.
 pub(crate) const FAIRLEAD: &str = env!("CARGO_BIN_EXE_fairlead");
+
+/// How long it may take over what is not measured, on a machine that has more to do than this and to
+/// load modules first.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running Fairlead. Killed when dropped.
 #[derive(Debug)]

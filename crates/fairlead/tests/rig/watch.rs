@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 use fairlead_lab::{Lab, LabError};
 use libtest_mimic::Failed;
 
-use crate::rig::Proxy;
-
-/// How long something may take that is not measured, on a machine that has more to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::rig::{PATIENCE, Proxy};
 
 /// Does a command on the node, and returns what it prints. That it fails is an error.
 pub(crate) fn on_node(lab: &Lab, line: &str) -> Result<String, LabError> {
