@@ -3,12 +3,17 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead_lab::{Lab, LabError};
 use libtest_mimic::Failed;
 
 use crate::rig::{PATIENCE, Proxy};
+
+#[allow(dead_code, reason = "not every test measures")]
+mod running;
+#[allow(unused_imports, reason = "not every test measures")]
+pub(crate) use running::Running;
 
 /// Does a command on the node, and returns what it prints. That it fails is an error.
 pub(crate) fn on_node(lab: &Lab, line: &str) -> Result<String, LabError> {
@@ -41,15 +46,15 @@ pub(crate) fn eventually(
     within(PATIENCE, what, is)
 }
 
-/// Waits for something to become true for so long; returns how long it took.
+/// Waits for something to become true for so long, as the machine runs; returns how long it took.
 pub(crate) fn within(
     limit: Duration,
     what: &str,
     mut is: impl FnMut() -> Result<bool, Failed>,
 ) -> Result<Duration, Failed> {
-    let started = Instant::now();
+    let clock = Running::start();
     loop {
-        let elapsed = started.elapsed();
+        let elapsed = clock.elapsed();
         if is()? {
             return Ok(elapsed);
         }
