@@ -117,6 +117,7 @@ fn start<'a>(lab: &'a Lab, folder: &Folder, config: &Path) -> Result<Proxy<'a>, 
     let flag = format!("--config={}", config.display());
     let proxy = Proxy::start(lab, folder, &[flag])?;
     await_health(lab, &proxy, "/livez", 200)?;
+    eventually("it shows its configuration", || Ok(!configz(lab).is_null()))?;
     Ok(proxy)
 }
 

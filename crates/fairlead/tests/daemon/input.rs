@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::objects::{service, slice};
 use crate::rig::{FAIRLEAD, Folder, Proxy};
 use crate::tests;
-use crate::watch::eventually;
+use crate::watch::{eventually, hear};
 
 tests! {
     what_is_wrong_is_said_and_the_rest_works,
@@ -22,6 +22,9 @@ tests! {
     without_manifests_it_does_not_start,
     without_privilege_it_does_not_start,
 }
+
+/// Longer than an object is missing before it is taken for deleted.
+const DELETED: Duration = Duration::from_millis(1500);
 
 /// Files with something wrong in them, and what is said of it.
 const BAD: &[(&str, &str, &str)] = &[
@@ -71,7 +74,6 @@ fn what_is_wrong_is_said_and_the_rest_works() -> Result<(), Failed> {
     }
     let mut proxy = Proxy::start(&lab, &folder, &[])?;
     proxy.settle(&mut folder)?;
-    let log = proxy.log();
     let of_objects = [
         "EndpointSlice default/family: endpoints[0].addresses[0]: fd00:10:244:2::5 is not IPv4",
         "Service default/ports: spec.ports[0].port: 0 is not between 1 and 65535; the port is left out",
@@ -81,9 +83,7 @@ fn what_is_wrong_is_said_and_the_rest_works() -> Result<(), Failed> {
         "default/vip-a claims 203.0.113.23:80/tcp, which default/vip-b has",
     ];
     for said in BAD.iter().map(|(.., said)| *said).chain(of_objects) {
-        if !log.contains(said) {
-            return Err(proxy.failed(&format!("it did not say {said:?}")));
-        }
+        hear(&proxy, said)?;
     }
     // What is right in the very same objects.
     for (to, endpoint) in [
@@ -133,17 +133,18 @@ fn a_folder_that_goes_takes_nothing_away() -> Result<(), Failed> {
     proxy.settle(&mut folder)?;
     let elsewhere = folder.path().with_extension("away");
     std::fs::rename(folder.path(), &elsewhere)?;
-    sleep(Duration::from_millis(1500));
-    let kept = serves(&lab, &proxy);
-    std::fs::rename(&elsewhere, folder.path())?;
-    kept?;
     let path = folder.path().display().to_string();
-    eventually("it says what is wrong", || {
+    let told = eventually("it says what is wrong", || {
         Ok(proxy
             .log()
             .lines()
             .any(|line| line.contains("WARN") && line.contains(&path)))
-    })?;
+    });
+    sleep(DELETED);
+    let kept = serves(&lab, &proxy);
+    std::fs::rename(&elsewhere, folder.path())?;
+    told?;
+    kept?;
     proxy.settle(&mut folder)?;
     serves(&lab, &proxy)?;
     proxy.end(Signal::SIGTERM)

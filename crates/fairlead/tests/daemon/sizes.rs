@@ -209,7 +209,7 @@ fn upload(lab: &Lab, to: SocketAddr) -> Result<u64, Failed> {
     let pods = lab.network().local_pods();
     let listener = pods.run(|| TcpListener::bind(any))??;
     let mut stream = (lab.network().world())
-        .run(|| TcpStream::connect_timeout(&to, Duration::from_secs(2)))??;
+        .run(|| TcpStream::connect_timeout(&to, Duration::from_secs(10)))??;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let server = thread::spawn(move || {
@@ -227,7 +227,7 @@ fn upload(lab: &Lab, to: SocketAddr) -> Result<u64, Failed> {
 fn datagram(lab: &Lab, to: SocketAddr) -> Result<String, Failed> {
     let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = lab.network().world().run(|| UdpSocket::bind(any))??;
-    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     socket.connect(to)?;
     socket.send(&[b'.'; 4000])?;
     let mut answer = [0; 200];

@@ -24,7 +24,7 @@ impl Echo {
             io::copy(&mut stream.try_clone()?, &mut stream)
         });
         let stream = lab.network().world().run(|| TcpStream::connect(to))??;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(Echo(stream))
     }
 

@@ -96,7 +96,7 @@ fn a_port_of_sctp_is_told_and_all_else_is_served() -> Result<(), Failed> {
     folder.apply(&endpoints)?;
     let proxy = start(&lab, &mut folder, &[])?;
     hear(&proxy, "SCTP")?;
-    assert!(proxy.log().contains("default/hss"), "{}", proxy.log());
+    hear(&proxy, "default/hss")?;
     for to in ["10.96.56.1:80", "10.96.56.3:80"] {
         visit(&lab, Client::Pod, to)
             .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
