@@ -1,6 +1,6 @@
 //! A server that refuses, fails or is not there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fairlead_core::api::{Change, Kind};
 use fairlead_lab::api_server::{ApiServer, Fault, On, Resource, Verb};
@@ -53,12 +53,7 @@ fn retry_after_is_obeyed() {
         server.fail_once(On::resource(Resource::Services), fault.clone());
         let mut ear = Ear::to(&server);
         ear.until_equal(&server);
-        let services = Resource::Services.path();
-        let requests = server.requests().into_iter();
-        let times: Vec<_> = requests
-            .filter(|one| one.path == services)
-            .map(|one| one.at)
-            .collect();
+        let times = asked_for_services(&server);
         assert!(times[1] - times[0] >= Duration::from_secs(1), "{fault:?}");
         ear.until_news("the server is too busy to watch services");
         ear.until_news("services are watched again after ");
@@ -79,14 +74,28 @@ fn a_server_that_keeps_failing_is_not_stormed() {
         let ear = Ear::with(server.kubeconfig(), patience);
         (server, ear, fault)
     });
-    std::thread::sleep(Duration::from_secs(2));
     for (server, _ear, fault) in listeners {
-        let requests = server.requests();
-        let services = Resource::Services.path();
-        let asked = requests.iter().filter(|one| one.path == services).count();
-        // At once, after 0.8 s or more, after 1.6 s or more since then.
-        assert!((1..=2).contains(&asked), "{fault:?}: {asked}");
+        let asked_thrice =
+            server.wait_until(PATIENCE, |server| asked_for_services(server).len() >= 3);
+        let times = asked_for_services(&server);
+        assert!(asked_thrice, "{fault:?}: {times:?}");
+        assert!(
+            times[1] - times[0] >= Duration::from_millis(800),
+            "{fault:?}: {times:?}"
+        );
+        assert!(
+            times[2] - times[1] >= Duration::from_millis(1600),
+            "{fault:?}: {times:?}"
+        );
     }
+}
+
+/// When a server was asked for Services.
+fn asked_for_services(server: &ApiServer) -> Vec<Instant> {
+    let services = Resource::Services.path();
+    let requests = server.requests().into_iter();
+    let asked = requests.filter(|one| one.path == services);
+    asked.map(|one| one.at).collect()
 }
 
 #[test]
