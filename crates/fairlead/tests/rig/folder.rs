@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::Path;
 
 use libtest_mimic::Failed;
@@ -17,6 +18,8 @@ const NODE: &str = include_str!("../../../../scenarios/objects/node1.yaml");
 pub(crate) struct Folder {
     dir: TempDir,
     objects: BTreeMap<String, Value>,
+    /// Whether a test took something away since this was asked last.
+    has_deleted: bool,
 }
 
 impl Folder {
@@ -25,6 +28,7 @@ impl Folder {
         let mut folder = Folder {
             dir: TempDir::new()?,
             objects: BTreeMap::new(),
+            has_deleted: false,
         };
         folder.apply(&yaml_serde::from_str(NODE)?)?;
         for object in objects {
@@ -58,6 +62,17 @@ impl Folder {
 
     /// Takes an object away, by `KIND NAME`.
     pub(crate) fn delete(&mut self, object: &str) -> Result<(), Failed> {
+        self.has_deleted = true;
+        self.remove(object)
+    }
+
+    /// Whether something was taken away since this was asked last.
+    pub(super) fn take_deleted(&mut self) -> bool {
+        mem::take(&mut self.has_deleted)
+    }
+
+    /// Takes away what no test asks for.
+    pub(super) fn remove(&mut self, object: &str) -> Result<(), Failed> {
         match self.objects.remove(object) {
             Some(_) => Ok(fs::remove_file(self.path().join(file_name(object)))?),
             None => Err(format!("there is no {object} to delete").into()),

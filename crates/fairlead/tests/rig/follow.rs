@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{FAIRLEAD, Folder, Mode, PATIENCE, Proxy};
 
@@ -54,34 +54,53 @@ impl<'a> Proxy<'a> {
 
     /// Waits until Fairlead has programmed all that the folder says now.
     ///
-    /// To see that it has, a Service is given another port and asked until it answers there.
+    /// To see that it has, a Service is given another port and asked until it answers there. Where
+    /// objects were deleted it is deleted first, since they are gone when it is.
     pub(crate) fn settle(&mut self, folder: &mut Folder) -> Result<(), Failed> {
         sleep(DELETED);
-        let port = folder.marker()?;
+        let before = folder.marker();
+        if let Some(port) = before
+            && folder.take_deleted()
+        {
+            folder.remove("Service marker")?;
+            self.await_marker(port, false)?;
+        }
+        let port = before.map_or(1, |port| port + 1);
+        folder.mark(port)?;
+        self.await_marker(port, true)
+    }
+
+    /// Waits until the marker answers at this port, or nobody does.
+    fn await_marker(&mut self, port: u16, answers: bool) -> Result<(), Failed> {
         let to = SocketAddr::new(MARKER.parse()?, port);
+        // One packet that is late is no sign that it is gone.
+        let tries = if answers { 1 } else { 2 };
         let started = Instant::now();
         loop {
-            let series = self.lab.ask(self.settled_for, Protocol::Tcp, to, 1)?;
-            if !series.by_endpoint.is_empty() {
+            let series = self.lab.ask(self.settled_for, Protocol::Tcp, to, tries)?;
+            if series.by_endpoint.is_empty() != answers {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
                 return Err(self.failed(&format!("fairlead ended: {status}")));
             }
             if started.elapsed() > PATIENCE {
-                return Err(self.failed(&format!("nothing is programmed after {PATIENCE:?}")));
+                let what = if answers { "programmed" } else { "deleted" };
+                return Err(self.failed(&format!("nothing is {what} after {PATIENCE:?}")));
             }
         }
     }
 }
 
 impl Folder {
-    /// Moves the marker to another port, and says to which.
-    fn marker(&mut self) -> Result<u16, Failed> {
-        let before = self
-            .find("Service marker")
-            .and_then(|marker| marker.pointer("/spec/ports/0/port"));
-        let port = before.and_then(Value::as_u64).map_or(1, |port| port + 1);
+    /// The port of the marker, if there is one.
+    fn marker(&self) -> Option<u16> {
+        let port = self.find("Service marker")?.pointer("/spec/ports/0/port");
+        u16::try_from(port?.as_u64()?).ok()
+    }
+
+    /// Moves the marker to this port.
+    fn mark(&mut self, port: u16) -> Result<(), Failed> {
         self.apply(&json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {"name": "marker", "namespace": "tests",
@@ -93,7 +112,6 @@ impl Folder {
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"name": "marker", "namespace": "tests"},
             "spec": {"clusterIP": MARKER, "ports": [{"port": port}]},
-        }))?;
-        Ok(u16::try_from(port)?)
+        }))
     }
 }
