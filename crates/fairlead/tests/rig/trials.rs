@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use fairlead_lab::privilege;
+use fairlead_lab::{privilege, wait_for_a_slow_machine};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A test and its name.
@@ -10,6 +10,8 @@ pub(crate) type Test = (&'static str, fn() -> Result<(), Failed>);
 
 /// Runs them, so many at once if the arguments do not say otherwise: most of their time they wait.
 pub(crate) fn run(threads: usize, groups: &[&[Test]]) -> ExitCode {
+    // A third of a second, which was enough for the records, is less than some machines pause for.
+    wait_for_a_slow_machine();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(threads);
     // Before there is a second thread.
