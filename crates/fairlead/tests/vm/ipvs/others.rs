@@ -1,5 +1,7 @@
 //! Others who use IPVS on the same node.
 
+use std::time::Duration;
+
 use fairlead_core::address::Protocol;
 use fairlead_lab::{Client, Lab};
 use libtest_mimic::Failed;
@@ -7,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::node::{start, web};
 use crate::rig::{Folder, Proxy};
-use crate::watch::{eventually, on_node, within};
+use crate::watch::{on_node, within};
 
 const PODS: [&str; 2] = ["10.244.2.5", "10.244.2.6"];
 
@@ -21,6 +23,9 @@ const TOLD: [&str; 4] = [
     "nft flush chain ip fairlead services",
 ];
 
+/// Less than the time between two looks, or the telling would not be seen.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
+
 /// What it does not tell of: Fairlead looks every 30 seconds.
 const UNTOLD: [&str; 4] = [
     "ipvsadm -D -t 10.96.46.1:80",
@@ -29,7 +34,7 @@ const UNTOLD: [&str; 4] = [
     "ipvsadm -C",
 ];
 
-const LOOK: std::time::Duration = std::time::Duration::from_secs(30 + 20);
+const LOOK: Duration = Duration::from_secs(30 + 20);
 
 pub(super) fn what_others_take_away_comes_back() -> Result<(), Failed> {
     let lab = Lab::new()?;
@@ -38,7 +43,7 @@ pub(super) fn what_others_take_away_comes_back() -> Result<(), Failed> {
     let before = state(&lab)?;
     for command in TOLD {
         on_node(&lab, command)?;
-        eventually(command, || Ok(state(&lab)? == before))
+        within(TOLD_WITHIN, command, || Ok(state(&lab)? == before))
             .map_err(|error| proxy.failed(error.message().unwrap_or_default()))?;
         is_served(&lab, &proxy, command)?;
     }
