@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::objects::{service, slice};
 use crate::rig::{FAIRLEAD, Folder, Proxy};
 use crate::tests;
-use crate::watch::{eventually, get, listing, on_node, within};
+use crate::watch::{at_rest, get, listing, on_node, within};
 
 tests! {
     what_others_change_is_mended_within_a_second,
@@ -84,15 +84,8 @@ fn nothing_is_done_where_nothing_changes() -> Result<(), Failed> {
     let mut proxy = Proxy::start(&lab, &folder, &["--min-sync-period=0s".to_owned()])?;
     proxy.settle(&mut folder)?;
     let syncs = || syncs(&lab);
-    let mut before = syncs()?;
     // Chains that went out of use are removed after a second.
-    eventually("nothing is left to do", || {
-        sleep(2 * QUIET);
-        let now = syncs()?;
-        let is_so = now == before;
-        before = now;
-        Ok(is_so)
-    })?;
+    let before = at_rest(2 * QUIET, syncs)?;
     // Somebody else's table changes, and clients are remembered in ours.
     nft(
         &lab,

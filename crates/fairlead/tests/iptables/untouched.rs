@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::objects::{service, slice};
 use crate::rig::{Folder, Mode, Proxy};
 use crate::tests;
-use crate::watch::{eventually, on_node};
+use crate::watch::{at_rest, on_node};
 
 tests! {
     nothing_is_done_where_nothing_changes,
@@ -55,7 +55,7 @@ fn nothing_is_done_where_nothing_changes(variant: Variant) -> Result<(), Failed>
     let mut proxy = Proxy::start_in(Mode::Iptables(variant), &lab, &folder, &[])?;
     proxy.settle(&mut folder)?;
     let syncs = || proxy.log().matches(" sync ").count();
-    let before = at_rest(|| Ok(syncs()))?;
+    let before = at_rest(QUIET, || Ok(syncs()))?;
     assert!(before > 0, "{}", proxy.log());
     lab.restore(variant, Family::V4, OTHERS)?;
     connect(&lab)?;
@@ -104,7 +104,8 @@ fn rules_of_other_programs_keep_their_places_and_counters(variant: Variant) -> R
     lab.restore(variant, Family::V4, OTHERS_LATER)?;
     connect(&lab)?;
     let shared = |rule: &str| !rule.starts_with("-A KUBE-");
-    let before = at_rest(|| places(&lab, variant, shared))?;
+    // The last packets of a client may be counted late.
+    let before = at_rest(QUIET, || places(&lab, variant, shared))?;
     folder.apply(&slice("other", "TCP", 8080, &["10.244.2.9"]))?;
     proxy.settle(&mut folder)?;
     folder.delete("Service other")?;
@@ -116,19 +117,6 @@ fn rules_of_other_programs_keep_their_places_and_counters(variant: Variant) -> R
     proxy.settle(&mut folder)?;
     same(&proxy, &before, &places(&lab, variant, shared)?)?;
     proxy.end(Signal::SIGTERM)
-}
-
-/// What is found when it stays so: the last packets of a client may be counted late.
-fn at_rest<T: PartialEq>(find: impl Fn() -> Result<T, Failed>) -> Result<T, Failed> {
-    let mut last = find()?;
-    eventually("nothing changes any more", || {
-        sleep(QUIET);
-        let now = find()?;
-        let is_so = now == last;
-        last = now;
-        Ok(is_so)
-    })?;
-    Ok(last)
 }
 
 fn same(proxy: &Proxy<'_>, before: &[String], after: &[String]) -> Result<(), Failed> {

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::thread::sleep;
 use std::time::Duration;
 
 use fairlead_lab::{Lab, LabError};
@@ -61,8 +62,25 @@ pub(crate) fn within(
         if elapsed > limit {
             return Err(format!("after {elapsed:?} still not so: {what}").into());
         }
-        std::thread::sleep(Duration::from_millis(5));
+        sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until what is found stays the same for so long, and returns it.
+#[allow(dead_code, reason = "most tests wait for something")]
+pub(crate) fn at_rest<T: PartialEq>(
+    pause: Duration,
+    find: impl Fn() -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    let mut last = find()?;
+    eventually("nothing changes any more", || {
+        sleep(pause);
+        let now = find()?;
+        let is_so = now == last;
+        last = now;
+        Ok(is_so)
+    })?;
+    Ok(last)
 }
 
 /// Waits until it said this.
